@@ -1,0 +1,70 @@
+# Thin names over cargo. `make run` and `make test` do everything on a machine with Rust, a C compiler and Python 3.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PLUGINS := deny-words
+GUESTS := nop reads-all delta-nop response-guard delta-guard answers hostile tagger
+WASM := target/wasm32-wasip2/plugin
+CARGO := cargo
+HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
+
+.PHONY: help run check test lint fmt unit plugins guests build bench venv deny clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make run      build host and plugins, serve on 127.0.0.1:8080
+run: build plugins
+	target/release/sluice
+
+## make check    formatting, lints, unit tests: about a minute when warm
+check: fmt lint unit
+
+## make test     every check a contributor needs
+test: check build plugins guests venv
+	$(CARGO) test --release -p sluice-tests -p deny-words --no-fail-fast
+
+## make lint     clippy, warnings are errors
+lint: target
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS)) -- -D warnings
+
+fmt:
+	$(CARGO) fmt --all --check
+
+unit:
+	$(CARGO) test --release --locked $(HOST)
+
+build:
+	$(CARGO) build --release --locked -p sluice -p sluice-tests
+
+target:
+	@rustup target list --installed 2>/dev/null | grep -q '^wasm32-wasip2$$' || rustup target add wasm32-wasip2
+
+## make plugins  the shipped plugins, into target/plugins
+plugins: target
+	$(CARGO) build --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS))
+	@mkdir -p target/plugins
+	@for name in $(PLUGINS); do cp $(WASM)/$${name//-/_}.wasm target/plugins/.$$name.tmp && mv target/plugins/.$$name.tmp target/plugins/$$name.wasm; done
+
+guests: target
+	$(CARGO) build --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
+	@mkdir -p target/guests
+	@for name in $(GUESTS); do cp $(WASM)/$${name//-/_}.wasm target/guests/$$name.wasm; done
+
+## make bench    speed against nginx in one run; needs nginx and wrk
+bench: build plugins guests
+	target/release/sluice-bench
+
+venv: .venv/.done
+.venv/.done: tests/python/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	@touch $@
+
+## make deny     licences, bans and sources of all dependencies (needs cargo-deny)
+deny:
+	cargo deny --offline check licenses bans sources
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,157 @@
+//! The cheap look at an event, for streams that no hook reads.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::NotJson;
+use crate::json;
+use crate::text::walk;
+use crate::usage::Usage;
+
+/// What a stream that passes through has to know of an event. The data was a JSON object; anything else is [`NotJson`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// In some choice: non-empty text, reasoning, refusal or audio, or a tool call's name or arguments. It resets deadlines.
+    pub content: bool,
+    /// How many choices end here: `finish_reason` is neither null nor `""`.
+    pub finished: u32,
+    /// From `usage` or `x_groq.usage`.
+    pub usage: Option<Usage>,
+    /// `choices` is missing, null or `[]`.
+    pub empty_choices: bool,
+    /// `error` is there and not null.
+    pub error: bool,
+}
+
+/// Looks at the data of one event; reads it twice (syntax, then members), allocates nothing.
+pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
+    json::validate(data).map_err(NotJson::Syntax)?;
+    let start = walk::blank(data, 0);
+    if data.get(start) != Some(&b'{') {
+        return Err(NotJson::NotObject);
+    }
+    let mut found = Glance { empty_choices: true, ..Glance::default() };
+    walk::members(data, start, |key, at| {
+        let key = name(data, &key);
+        if &*key == b"choices" {
+            return walk::items(data, at, |choice| look_at_choice(data, choice, &mut found));
+        }
+        let value = json::value(data, at)?;
+        let end = value.end;
+        match &*key {
+            b"usage" => found.usage = usage_at(data, value).or(found.usage),
+            b"x_groq" => {
+                let usage = json::field(data, at, "usage").and_then(|range| usage_at(data, range));
+                found.usage = found.usage.or(usage);
+            }
+            b"error" => found.error |= !is_null(data, &value),
+            _ => {}
+        }
+        Some(end)
+    });
+    Ok(found)
+}
+
+/// A key's text. Only one with a backslash has to be decoded.
+pub(super) fn name<'a>(data: &'a [u8], key: &Range<usize>) -> Cow<'a, [u8]> {
+    let raw = data.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
+    if !raw.contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(json::string(data, key.clone()).map_or(Vec::new(), |key| key.into_owned().into_bytes()))
+}
+
+pub(super) fn is_null(data: &[u8], value: &Range<usize>) -> bool {
+    data.get(value.clone()) == Some(b"null")
+}
+
+/// A string literal with something between its quotes.
+pub(super) fn is_text(data: &[u8], value: &Range<usize>) -> bool {
+    data.get(value.start) == Some(&b'"') && value.len() > 2
+}
+
+/// Neither null nor `""`: some providers write an empty finish reason where others write null.
+pub(super) fn is_finish(data: &[u8], value: &Range<usize>) -> bool {
+    !is_null(data, value) && data.get(value.clone()) != Some(b"\"\"")
+}
+
+fn usage_at(data: &[u8], range: Range<usize>) -> Option<Usage> {
+    if data.get(range.start) == Some(&b'{') { Usage::from_openai(data, range) } else { None }
+}
+
+/// A message beside a delta repeats what earlier events brought, so it counts only alone.
+fn look_at_choice(data: &[u8], at: usize, found: &mut Glance) -> Option<usize> {
+    found.empty_choices = false;
+    let (mut delta, mut message) = (false, None);
+    let end = walk::members(data, at, |key, at| {
+        let key = name(data, &key);
+        if &*key == b"delta" && data.get(at) == Some(&b'{') {
+            delta = true;
+            return look_at_delta(data, at, &mut found.content);
+        }
+        let value = json::value(data, at)?;
+        let end = value.end;
+        match &*key {
+            b"message" => message = Some(at),
+            b"text" => found.content |= is_text(data, &value),
+            b"finish_reason" => found.finished += u32::from(is_finish(data, &value)),
+            _ => {}
+        }
+        Some(end)
+    });
+    if let (Some(message), false) = (message, delta) {
+        look_at_delta(data, message, &mut found.content);
+    }
+    end
+}
+
+/// Notes whether a delta brings something that a model made.
+fn look_at_delta(data: &[u8], delta: usize, content: &mut bool) -> Option<usize> {
+    walk::members(data, delta, |key, at| {
+        let key = name(data, &key);
+        let value = json::value(data, at)?;
+        let end = value.end;
+        let more = match (&*key, data.get(at)?) {
+            (b"content" | b"reasoning_content" | b"reasoning" | b"reasoning_text" | b"thinking" | b"refusal", b'"') => {
+                value.len() > 2
+            }
+            (b"content" | b"reasoning_details", b'[') => any(data, at, |part| has_text(data, part)),
+            (b"tool_calls", b'[') => any(data, at, |call| names_or_fills(data, call)),
+            (b"function_call", b'{') => fills(data, at, &["name", "arguments"]),
+            (b"audio", b'{') => fills(data, at, &["data", "transcript"]),
+            _ => false,
+        };
+        *content |= more;
+        Some(end)
+    })
+}
+
+fn any(data: &[u8], array: usize, found: impl Fn(usize) -> bool) -> bool {
+    json::array(data, array).into_iter().flatten().any(|item| found(item.start))
+}
+
+/// A part of a list, thinking parts included; the depth of the search is that of the known shapes.
+fn has_text(data: &[u8], part: usize) -> bool {
+    json::object(data, part).into_iter().flatten().any(|member| match &*name(data, &member.key) {
+        b"text" | b"summary" | b"data" | b"refusal" => is_text(data, &member.value),
+        b"thinking" => {
+            is_text(data, &member.value) || any(data, member.value.start, |inner| fills(data, inner, &["text"]))
+        }
+        b"image_url" => true,
+        _ => false,
+    })
+}
+
+fn names_or_fills(data: &[u8], call: usize) -> bool {
+    json::object(data, call).into_iter().flatten().any(|member| match &*name(data, &member.key) {
+        b"function" => fills(data, member.value.start, &["name", "arguments"]),
+        b"custom" => fills(data, member.value.start, &["name", "input"]),
+        _ => false,
+    })
+}
+
+/// Whether one of these members is a text.
+fn fills(data: &[u8], object: usize, names: &[&str]) -> bool {
+    let mut members = json::object(data, object).into_iter().flatten();
+    members.any(|member| is_text(data, &member.value) && names.iter().any(|name| member.is(data, name)))
+}

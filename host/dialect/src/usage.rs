@@ -1,0 +1,184 @@
+//! Token counts, as a provider reports them, in classes that do not overlap.
+//!
+//! Providers differ in what includes what; here each token is counted once, so that a price per class can be applied to each. It knows no
+//! prices and guesses no count that was not reported.
+
+use std::ops::Range;
+
+use crate::json;
+
+/// Tokens of one call. The sum is what the provider processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens that were neither read from nor written to the provider's cache.
+    pub input: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+    /// Completion tokens that were not reasoning.
+    pub output: u64,
+    pub reasoning: u64,
+}
+
+impl Usage {
+    /// The names of the classes, in the order of [`Usage::classes`].
+    pub const CLASSES: [&'static str; 5] = ["input", "cache-read", "cache-write", "output", "reasoning"];
+
+    pub fn classes(&self) -> [u64; 5] {
+        [self.input, self.cache_read, self.cache_write, self.output, self.reasoning]
+    }
+
+    /// The count of one class by its name.
+    pub fn class(&self, name: &str) -> Option<u64> {
+        let at = Usage::CLASSES.iter().position(|class| *class == name)?;
+        self.classes().get(at).copied()
+    }
+
+    /// Reads the `usage` object of OpenAI's shape at `range`, with the spellings of the providers that extend it. `None` unless it is an
+    /// object that has a prompt or a completion count. A part larger than its whole is cut to the whole.
+    pub fn from_openai(bytes: &[u8], range: Range<usize>) -> Option<Usage> {
+        let mut counts = Counts::default();
+        for member in json::object(bytes, range.start)? {
+            counts.read(bytes, &member);
+        }
+        counts.usage()
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    cache_read: Option<u64>,
+    cache_write: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl Counts {
+    fn read(&mut self, bytes: &[u8], member: &json::Member) {
+        let key = bytes.get(member.key.start + 1..member.key.end.saturating_sub(1)).unwrap_or_default();
+        let number = || number(bytes, &member.value);
+        match key {
+            b"prompt_tokens" => self.prompt = number(),
+            b"completion_tokens" => self.completion = number(),
+            b"total_tokens" => self.total = number(),
+            b"prompt_tokens_details" => {
+                for detail in json::object(bytes, member.value.start).into_iter().flatten() {
+                    if detail.is(bytes, "cached_tokens") {
+                        first(&mut self.cache_read, self::number(bytes, &detail.value));
+                    } else if detail.is(bytes, "cache_write_tokens") {
+                        first(&mut self.cache_write, self::number(bytes, &detail.value));
+                    }
+                }
+            }
+            b"completion_tokens_details" => {
+                let range = json::field(bytes, member.value.start, "reasoning_tokens");
+                first(&mut self.reasoning, range.and_then(|range| self::number(bytes, &range)));
+            }
+            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" | b"cached_tokens" | b"num_cached_tokens" => {
+                first(&mut self.cache_read, number());
+            }
+            b"cache_creation_input_tokens" => first(&mut self.cache_write, number()),
+            b"reasoning_tokens" => first(&mut self.reasoning, number()),
+            _ => {}
+        }
+    }
+
+    fn usage(self) -> Option<Usage> {
+        if self.prompt.is_none() && self.completion.is_none() {
+            return None;
+        }
+        let prompt = self.prompt.unwrap_or(0);
+        let completion = self.completion.unwrap_or(0);
+        let cache_read = self.cache_read.unwrap_or(0).min(prompt);
+        let cache_write = self.cache_write.unwrap_or(0).min(prompt - cache_read);
+        let reasoning = self.reasoning.unwrap_or(0);
+        // xAI alone counts reasoning beside the completion; only its total tells.
+        let beside = reasoning > 0
+            && self.total.is_some_and(|total| total == prompt.saturating_add(completion).saturating_add(reasoning));
+        let (output, reasoning) = if beside {
+            (completion, reasoning)
+        } else {
+            let reasoning = reasoning.min(completion);
+            (completion - reasoning, reasoning)
+        };
+        Some(Usage { input: prompt - cache_read - cache_write, cache_read, cache_write, output, reasoning })
+    }
+}
+
+/// The same count often comes twice, once as zero by a field the provider does not use: the larger one is meant.
+fn first(slot: &mut Option<u64>, value: Option<u64>) {
+    *slot = (*slot).max(value);
+}
+
+/// A count; absent for null, negative or not a number. A fraction is dropped.
+fn number(bytes: &[u8], range: &Range<usize>) -> Option<u64> {
+    let text = std::str::from_utf8(bytes.get(range.clone())?).ok()?;
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        // The cast saturates, and the bound keeps it exact.
+        (0.0..9.0e15).contains(&number).then_some(number as u64)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Option<Usage> {
+        Usage::from_openai(json.as_bytes(), 0..json.len())
+    }
+
+    fn classes(json: &str) -> [u64; 5] {
+        let u = read(json).unwrap();
+        [u.input, u.cache_read, u.cache_write, u.output, u.reasoning]
+    }
+
+    #[test]
+    fn classes_do_not_overlap() {
+        // Shapes as providers send them: OpenAI with cache and reasoning, DeepSeek, Venice, an xAI reply whose reasoning is beside.
+        assert_eq!(
+            classes(
+                r#"{"prompt_tokens":1320,"completion_tokens":100,"total_tokens":1420,"prompt_tokens_details":{"cached_tokens":1000,"cache_write_tokens":217,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":64}}"#
+            ),
+            [103, 1000, 217, 36, 64]
+        );
+        assert_eq!(
+            classes(
+                r#"{"prompt_tokens":563,"completion_tokens":9,"total_tokens":572,"prompt_cache_hit_tokens":512,"prompt_cache_miss_tokens":51,"prompt_tokens_details":{"cached_tokens":512}}"#
+            ),
+            [51, 512, 0, 9, 0]
+        );
+        assert_eq!(
+            classes(
+                r#"{"cache_read_input_tokens":5280,"completion_tokens":4,"prompt_tokens":5728,"prompt_tokens_details":{"cached_tokens":5280},"total_tokens":5732}"#
+            ),
+            [448, 5280, 0, 4, 0]
+        );
+        assert_eq!(
+            classes(
+                r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334,"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":320}}"#
+            ),
+            [10, 2, 0, 2, 320]
+        );
+    }
+
+    #[test]
+    fn never_negative_and_never_made_up() {
+        assert_eq!(
+            classes(
+                r#"{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":7}}"#
+            ),
+            [0, 3, 0, 0, 1]
+        );
+        assert_eq!(
+            classes(r#"{"prompt_tokens":3,"completion_tokens":-1,"prompt_tokens_details":null}"#),
+            [3, 0, 0, 0, 0]
+        );
+        assert_eq!(classes(r#"{"completion_tokens":2.0}"#), [0, 0, 0, 2, 0]);
+        assert_eq!(read(r#"{"cost":1}"#), None);
+        assert_eq!(read("null"), None);
+        assert_eq!(read(r#"{"prompt_tokens":18446744073709551616}"#), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line: serve, check a configuration, make and inspect plugins.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
+
+mod check;
+mod plugin;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An AI gateway: one address for every model provider, with policy as plugins.
+///
+/// Without a command it serves. Point an application's base URL at http://localhost:8080/v1 (or /openai) and drop plugins into plugins/.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve calls (also without a command).
+    Serve(Serve),
+    /// Say what is wrong with a configuration, with file, line and column; exits 2 if anything is.
+    Check(Check),
+    /// Make and inspect plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Args, Debug)]
+struct Serve {
+    /// The configuration; without it ./sluice.yaml if there is one, else the built-in defaults.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of where the configuration says; may be given several times. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Another port at the configured addresses.
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<u16>,
+    /// The plugins directory.
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// One line a call on standard output; auto is readable on a terminal and JSON elsewhere.
+    #[arg(long, value_enum, default_value = "auto")]
+    access_log: LogFormat,
+    /// How much to tell on standard error: error, warn, info, debug, trace, or directives for single parts.
+    #[arg(long, env = "SLUICE_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Auto,
+    Json,
+    Text,
+    Off,
+}
+
+#[derive(Args, Debug)]
+struct Check {
+    /// The configuration; without it ./sluice.yaml.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The plugins directory whose settings files are checked too.
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Plugin {
+    /// Write a plugin project into a new folder, with the SDK and interface of this version.
+    New {
+        /// The plugin's name: lower-case letters, digits and dashes.
+        name: String,
+    },
+    /// Say what a .wasm file is: hooks, imports, size, and why it would not load.
+    Check { file: PathBuf },
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(serve)) => serve::run(serve),
+        Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Plugin(Plugin::New { name })) => plugin::new(&name),
+        Some(Command::Plugin(Plugin::Check { file })) => plugin::check(&file),
+    }
+}

@@ -1,0 +1,153 @@
+//! The configuration: `sluice.yaml`, the files beside plugins, and the environment, read into one consistent [`Config`].
+//!
+//! Two stages. `file` is what the user writes; the text becomes a tree with places (`tree`), is checked against the schema of those
+//! types (`check`) and read by serde. `resolved` is what the program uses; `resolve` leads from one to the other. All errors are
+//! reported at once, each with its place. This module does not watch files and does not apply anything.
+
+mod check;
+mod error;
+mod expand;
+mod file;
+mod network;
+mod reference;
+mod resolve;
+mod resolved;
+mod scalar;
+mod secret;
+mod tree;
+mod units;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use error::{At, Report};
+
+pub use error::{ConfigError, ConfigErrors};
+pub use reference::reference;
+pub use resolved::{
+    BaseUrl, ClientKey, Clients, Config, Dialect, Network, OnError, PluginBlock, PluginLimits, Plugins, Provider,
+    ProviderKey, ProviderLimits, Proxy, Server, ServerLimits, Streams, Timeouts,
+};
+pub use secret::{Secret, sha256};
+pub use units::{allows, duration, glob, show_duration, show_size, size};
+
+/// The file that is read where none is named, in the working directory.
+pub const DEFAULT_FILE: &str = "sluice.yaml";
+
+/// Ten thousand virtual keys take about a tenth of this.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// What the command line says over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Replace the file's addresses; empty: keep them.
+    pub listen: Vec<String>,
+    /// Replaces the port of every address.
+    pub port: Option<u16>,
+    /// Relative to the working directory.
+    pub plugins_dir: Option<PathBuf>,
+}
+
+/// Reads the configuration. Without a `path`, [`DEFAULT_FILE`] if it is there, else the defaults and the environment alone.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file. No error holds a secret.
+pub fn load(
+    path: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigErrors> {
+    let default = Path::new(DEFAULT_FILE);
+    load_from(path.or_else(|| default.exists().then_some(default)), env, overrides)
+}
+
+fn load_from(
+    path: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigErrors> {
+    let Some(path) = path else {
+        let mut report = Report::default();
+        let config = resolve::config(file::File::default(), At::nowhere(), None, overrides, env, &mut report);
+        return report.finish().map(|warnings| Config { warnings, ..config });
+    };
+    let read = |report: &mut Report| {
+        let text = read(path, report)?;
+        let (file, tree) = typed::<file::File>(&text, env, report)?;
+        let root = At::root(&tree);
+        Some(resolve::config(file, root, Some(path.to_owned()), overrides, env, report))
+    };
+    let mut report = Report::new(path.display().to_string());
+    match (read(&mut report), report.finish()) {
+        (_, Err(errors)) => Err(errors),
+        (Some(config), Ok(warnings)) => Ok(Config { warnings, ..config }),
+        (None, Ok(_)) => Err(unexplained(path)),
+    }
+}
+
+/// Reads the block of one plugin from its own file, `plugins/NAME.yaml`.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file.
+pub fn plugin_block(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<PluginBlock, ConfigErrors> {
+    let read = |report: &mut Report| {
+        let text = read(path, report)?;
+        let (block, tree) = typed::<file::PluginBlock>(&text, env, report)?;
+        Some(resolve::plugin_block(block, At::root(&tree), report))
+    };
+    let mut report = Report::new(path.display().to_string());
+    match (read(&mut report), report.finish()) {
+        (_, Err(errors)) => Err(errors),
+        (Some(block), Ok(_)) => Ok(block),
+        (None, Ok(_)) => Err(unexplained(path)),
+    }
+}
+
+/// The file's text; `None` is reported.
+fn read(path: &Path, report: &mut Report) -> Option<String> {
+    let mut text = String::new();
+    let result = std::fs::File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+    match result {
+        Ok(size) if size as u64 > LARGEST_FILE => {
+            report.elsewhere(&path.display().to_string(), "larger than 16 MiB");
+            None
+        }
+        Ok(_) => Some(text),
+        Err(error) => {
+            report.elsewhere(&path.display().to_string(), format!("cannot read it: {error}"));
+            None
+        }
+    }
+}
+
+/// Text to typed values and the tree that knows their places; `None` is reported.
+fn typed<T>(text: &str, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Option<(T, tree::Node)>
+where
+    T: serde::de::DeserializeOwned + schemars::JsonSchema + Default,
+{
+    let mut tree = tree::parse(text, report)?;
+    tree::prepare(&mut tree, env, report);
+    check::check(&mut tree, &check::Schema::of::<T>(), report);
+    if tree.is_broken() {
+        return Some((T::default(), tree));
+    }
+    match serde_json::from_value(tree.to_json()) {
+        Ok(value) => Some((value, tree)),
+        // The check lets nothing through that the types refuse; its text is dropped because it could quote a secret.
+        Err(_) => {
+            report.error(tree.place, "a value does not fit its field");
+            None
+        }
+    }
+}
+
+/// Unreachable as long as every `None` above is reported; an empty list of errors would be worse than this sentence.
+fn unexplained(path: &Path) -> ConfigErrors {
+    let file = path.display().to_string();
+    let message = "cannot be used, for no reason that could be named".to_owned();
+    ConfigErrors(vec![ConfigError { file, line: 0, column: 0, message, suggestion: None }])
+}

@@ -1,0 +1,244 @@
+//! The configuration as the program uses it: every default filled in, every name resolved, every secret read.
+//!
+//! One value of [`Config`] is one consistent whole; nothing in it refers to the file any more. All types print without secrets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use super::secret::Secret;
+
+pub use super::network::{Network, Proxy};
+
+/// Everything that operators declare.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub network: Network,
+    /// In the order of the file, then those that the environment alone turned on. Names are unique.
+    pub providers: Vec<Provider>,
+    /// Alias and the name it finally stands for, which is no alias.
+    pub aliases: Vec<(String, String)>,
+    /// In the order of the file; names and digests are unique.
+    pub keys: Vec<ClientKey>,
+    pub plugins: Plugins,
+    /// No file, no provider, loopback only: the built-in `echo` provider answers everything.
+    pub demo: bool,
+    /// The file this came from.
+    pub file: Option<PathBuf>,
+    /// What works but should not stay, one line each, with its place.
+    pub warnings: Vec<String>,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Calls need a virtual key. `Config::keys` may be empty: then start has to make the first one.
+    Keys,
+    /// Everyone who reaches an address, as the operator wrote.
+    Open,
+    /// Nobody said; all addresses are loopback, where anonymous calls pass under the rules for `Host` and `Origin`.
+    Loopback,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Never empty, no duplicates.
+    pub listen: Vec<SocketAddr>,
+    /// Nobody chose the addresses: one of them may fail to bind (a host without IPv6) as long as another does not.
+    pub default_listen: bool,
+    pub clients: Clients,
+    /// Further names in lower case, without ports.
+    pub names: Vec<String>,
+    pub admin_token: Option<Secret>,
+    /// From 1 to 1024.
+    pub threads: usize,
+    /// At least 1.
+    pub max_calls: usize,
+    pub limits: ServerLimits,
+    pub plugin_header: bool,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    pub head: Duration,
+    /// At least 8 KiB, at most 16 MiB.
+    pub head_size: usize,
+    pub body: Duration,
+    pub body_size: usize,
+    pub idle: Duration,
+    pub shutdown: Duration,
+}
+
+/// A wire format. More come with their code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    OpenaiChat,
+}
+
+impl Dialect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenaiChat => "openai-chat",
+        }
+    }
+}
+
+/// Where a provider is. Operations are appended to `path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub https: bool,
+    /// A name or an address; IPv6 in brackets, as it stands in a URL.
+    pub host: String,
+    pub port: u16,
+    /// Empty or beginning with a slash; never ending with one.
+    pub path: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub name: String,
+    pub dialect: Dialect,
+    pub base: BaseUrl,
+    /// May be empty: then requests carry no credentials.
+    pub keys: Vec<ProviderKey>,
+    /// Models listed by the operator, for bare names and `/v1/models`.
+    pub models: Vec<String>,
+    /// Whether usage is asked for in streams whose client did not.
+    pub meter: bool,
+    /// Values that came from a secret are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub timeouts: Timeouts,
+    pub limits: ProviderLimits,
+}
+
+#[derive(Clone, Debug)]
+pub struct ProviderKey {
+    /// Unique within the provider.
+    pub name: String,
+    /// Visible ASCII, so that it always makes a header value.
+    pub secret: Secret,
+    /// Above 0, at most 1,000,000.
+    pub weight: f64,
+    /// Patterns for [`super::glob`]; empty means all models.
+    pub models: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub headers: Duration,
+    pub first_token: Duration,
+    pub idle: Duration,
+    pub total: Duration,
+    pub reply_body: Duration,
+    pub error_body: Duration,
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderLimits {
+    pub reply_size: usize,
+    pub event_size: usize,
+    pub error_size: usize,
+    pub hold_size: usize,
+}
+
+/// A virtual key. Only its digest is kept.
+#[derive(Clone, Debug)]
+pub struct ClientKey {
+    pub name: String,
+    /// SHA-256 of the key.
+    pub check: [u8; 32],
+    pub team: Option<String>,
+    pub user: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Patterns for [`super::glob`]; empty means all names.
+    pub models: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    /// May not exist.
+    pub dir: PathBuf,
+    pub required: Vec<String>,
+    pub chain: BTreeMap<String, PluginBlock>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    Closed,
+    Open,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    Hold,
+    Skip,
+    Refuse,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct PluginBlock {
+    /// A file name ending in `.wasm`, without a directory.
+    pub component: Option<String>,
+    pub order: i32,
+    pub enabled: bool,
+    pub on_error: Option<OnError>,
+    pub streams: Option<Streams>,
+    /// JSON text. It may hold expanded variables: not for logs, and left out of `Debug`.
+    pub settings: Option<String>,
+    pub limits: PluginLimits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PluginLimits {
+    pub wall: Duration,
+    pub delta: Duration,
+    pub start: Duration,
+    /// In bytes, from 1 MiB to 4 GiB.
+    pub memory: usize,
+    /// Hooks at once, at least 1.
+    pub concurrency: usize,
+}
+
+impl fmt::Debug for PluginBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PluginBlock { component, order, enabled, on_error, streams, settings, limits } = self;
+        f.debug_struct("PluginBlock")
+            .field("component", component)
+            .field("order", order)
+            .field("enabled", enabled)
+            .field("on_error", on_error)
+            .field("streams", streams)
+            .field("settings", &settings.as_ref().map(|text| format!("{} bytes", text.len())))
+            .field("limits", limits)
+            .finish()
+    }
+}
+
+impl Default for Timeouts {
+    /// What a provider gets that says nothing.
+    fn default() -> Self {
+        super::resolve::timeouts(&super::file::Timeouts::default())
+    }
+}
+
+impl Default for ProviderLimits {
+    /// What a provider gets that says nothing.
+    fn default() -> Self {
+        super::resolve::limits(&super::file::ProviderLimits::default())
+    }
+}
+
+impl Default for PluginBlock {
+    /// What a bare `.wasm` gets.
+    fn default() -> Self {
+        super::resolve::default_block()
+    }
+}

@@ -1,0 +1,149 @@
+//! A text that must not be printed: provider keys, tokens, passwords.
+//!
+//! This is the type, how a written secret (`env:NAME`, `file:PATH`, a literal) becomes one, and how two are compared. It does not store
+//! secrets and does not decide who may read them.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use aws_lc_rs::{constant_time, digest};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, Serializer};
+
+/// A secret file longer than this is not a secret but a wrong path.
+const LONGEST_FILE: u64 = 64 * 1024;
+
+/// A secret's text. `Debug`, `Display` and `Serialize` give `[secret]`; the memory is wiped when it is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Secret(SecretString::from(text))
+    }
+
+    /// The text itself, for the one place that puts it on the wire.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether `presented` is this secret, in a time that depends on neither text.
+    pub fn is(&self, presented: &[u8]) -> bool {
+        // Digests, because comparing the texts would tell their lengths apart.
+        constant_time::verify_slices_are_equal(&sha256(self.expose().as_bytes()), &sha256(presented)).is_ok()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Secret::new(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[secret]")
+    }
+}
+
+/// The SHA-256 digest under which client keys are kept and compared.
+pub fn sha256(text: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    // The digest of this algorithm always has 32 bytes, so the two lengths agree.
+    for (to, from) in out.iter_mut().zip(digest::digest(&digest::SHA256, text).as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+/// Where a secret's text came from; decides warnings and default names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Environment(String),
+    File,
+    Literal,
+}
+
+/// Reads the secret that `written` stands for; relative paths are relative to `dir`.
+///
+/// # Errors
+/// Names the variable or the file, never a literal or a content.
+pub(super) fn read(
+    written: &str,
+    dir: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Secret, Source), String> {
+    if let Some(name) = written.strip_prefix("env:") {
+        let name = name.trim();
+        return match env(name) {
+            None => Err(format!("environment variable {name} is not set")),
+            Some(text) if text.trim().is_empty() => Err(format!("environment variable {name} is empty")),
+            Some(text) => Ok((Secret::new(text.trim().to_owned()), Source::Environment(name.to_owned()))),
+        };
+    }
+    if let Some(path) = written.strip_prefix("file:") {
+        let path = dir.join(path.trim());
+        let text =
+            read_file(&path).map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
+        return Ok((Secret::new(text), Source::File));
+    }
+    if written.trim().is_empty() {
+        return Err("the secret is empty".to_owned());
+    }
+    Ok((Secret::new(written.to_owned()), Source::Literal))
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(LONGEST_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err("longer than 64 KiB".to_owned());
+    }
+    let trimmed = text.trim_end_matches(['\r', '\n']);
+    if trimmed.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    text.truncate(trimmed.len());
+    Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_way_of_printing_shows_the_text() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert_eq!(format!("{secret} {secret:?} {:#?}", Some(&secret)).matches("hunter2").count(), 0);
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[secret]\"");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn comparison_is_of_the_whole_text() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert!(secret.is(b"hunter2"));
+        assert!(!secret.is(b"hunter") && !secret.is(b"hunter22") && !secret.is(b""));
+    }
+
+    #[test]
+    fn sha256_is_the_standard_one() {
+        let hex: String = sha256(b"abc").iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

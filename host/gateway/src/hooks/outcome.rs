@@ -1,0 +1,58 @@
+//! What a hook's failure or refusal means for the call.
+
+use sluice_dialect::failure::{Blame, Failure, Retry};
+use sluice_sandbox::{Denial, ErrorKind, Hook, HookError};
+
+use crate::config::OnError;
+use crate::plugins::chain::Entry;
+
+/// A plugin's refusal, as the client's dialect will render it.
+pub fn denied(denial: Denial) -> Failure {
+    Failure {
+        blame: Blame::Plugin,
+        retry: Retry::No,
+        status: denial.status,
+        kind: "invalid_request_error".into(),
+        code: Some(denial.code.into()),
+        param: None,
+        message: denial.message,
+        detail: String::new(),
+        retry_after: None,
+        headers: denial.headers,
+    }
+}
+
+/// Books a failed hook and says whether the call goes on without the plugin (`on_error: open`) or ends.
+pub fn failed(entry: &Entry, hook: Hook, error: &HookError) -> Result<(), Failure> {
+    entry.metrics.failed(error.kind, &error.message);
+    let closed = entry.on_error == OnError::Closed;
+    let version = &entry.plugin.manifest().version;
+    tracing::warn!(
+        plugin = %entry.name, %version, digest = %entry.digest, hook = hook.as_str(), kind = error.kind.as_str(),
+        on_error = if closed { "closed" } else { "open" }, "a plugin failed: {}", error.message
+    );
+    if !closed {
+        return Ok(());
+    }
+    let status = if error.kind == ErrorKind::Overload { 503 } else { 500 };
+    let mut failure = Failure::new(
+        Blame::Plugin,
+        status,
+        "server_error",
+        "plugin_error",
+        format!("The policy `{}` could not be applied, so the call was refused.", entry.name),
+    );
+    failure.detail = format!(
+        "plugin {} {version} ({}) {} in {}: {}. To let calls pass when it fails, set `on_error: open` in {}.yaml",
+        entry.name,
+        entry.digest,
+        error.kind.as_str(),
+        hook.as_str(),
+        error.message,
+        entry.name
+    );
+    if error.kind == ErrorKind::Overload {
+        failure.retry_after = Some(std::time::Duration::from_secs(1));
+    }
+    Err(failure)
+}

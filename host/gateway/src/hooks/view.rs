@@ -1,0 +1,415 @@
+//! The call as plugins see it: the `CallView` over one call's documents, edits and notes.
+//!
+//! Made only when the chain has a hook to run. Everything an earlier plugin changed is visible to later ones; what a failing hook changed
+//! is rolled back by `begin` and `roll_back`, which the runners call around every hook.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sluice_dialect::document::{Checkpoint, Document, EditError};
+use sluice_dialect::openai_chat;
+use sluice_dialect::text as dialect_text;
+use sluice_sandbox::{CallView, Fault, Hook, Kind, Level, Piece, Role, Texts};
+
+use crate::governance::keys::Caller;
+use crate::plugins::chain::Entry;
+
+/// What one plugin may `remember` for one call, keys included, bytes.
+const MEMORY: usize = 64 * 1024;
+const TAGS: usize = 64;
+const TAG_LENGTH: usize = 1024;
+const REPLY_HEADERS: usize = 32;
+const REPLY_HEADER_LENGTH: usize = 4096;
+
+/// Credentials in client headers: never readable by a plugin.
+const CREDENTIALS: &[&str] =
+    &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "x-sluice-key", "x-bf-vk"];
+
+/// The reply under a hook's eyes.
+pub struct ReplyView {
+    pub document: Document,
+    pub target: String,
+    pub first_byte: Duration,
+    pub total: Duration,
+}
+
+/// The part of a call's state that a failing hook must give back.
+struct Before {
+    request: Checkpoint,
+    reply: Option<Checkpoint>,
+    model: Option<String>,
+    tags: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    memory: Option<BTreeMap<String, Vec<u8>>>,
+}
+
+pub struct CallState {
+    pub id: String,
+    pub operation: &'static str,
+    pub dialect: &'static str,
+    pub streaming: bool,
+    pub attempt: u32,
+    /// The model as the client wrote it.
+    pub model: String,
+    /// Set by a plugin; wins over `model`.
+    pub new_model: Option<String>,
+    pub caller: Option<Caller>,
+    pub headers: HeaderMap,
+    pub request: Document,
+    pub reply: Option<ReplyView>,
+    pub reply_headers: Vec<(String, String)>,
+    pub tags: Vec<(String, String)>,
+    pub deadline: Instant,
+    memory: BTreeMap<Arc<str>, BTreeMap<String, Vec<u8>>>,
+    current: Option<(Arc<Entry>, Hook)>,
+    before: Option<Before>,
+}
+
+impl CallState {
+    #[expect(clippy::too_many_arguments, reason = "one constructor, called once, from the call's own fields")]
+    pub fn new(
+        id: String,
+        operation: &'static str,
+        dialect: &'static str,
+        streaming: bool,
+        model: String,
+        caller: Option<Caller>,
+        headers: HeaderMap,
+        body: Bytes,
+        max: usize,
+        deadline: Instant,
+    ) -> CallState {
+        CallState {
+            id,
+            operation,
+            dialect,
+            streaming,
+            attempt: 1,
+            model,
+            new_model: None,
+            caller,
+            headers,
+            request: Document::new(body, openai_chat::request::text_map, max),
+            reply: None,
+            reply_headers: Vec::new(),
+            tags: Vec::new(),
+            deadline,
+            memory: BTreeMap::new(),
+            current: None,
+            before: None,
+        }
+    }
+
+    /// Before a hook: remembers what to give back if it fails.
+    pub fn begin(&mut self, entry: &Arc<Entry>, hook: Hook) {
+        self.before = Some(Before {
+            request: self.request.checkpoint(),
+            reply: self.reply.as_ref().map(|reply| reply.document.checkpoint()),
+            model: self.new_model.clone(),
+            tags: self.tags.clone(),
+            headers: self.reply_headers.clone(),
+            memory: self.memory.get(&entry.name).cloned(),
+        });
+        self.current = Some((Arc::clone(entry), hook));
+    }
+
+    /// After a hook that returned ok.
+    pub fn commit(&mut self) {
+        self.before = None;
+        self.current = None;
+    }
+
+    /// After a hook that failed: nothing of it stays.
+    pub fn roll_back(&mut self) {
+        let current = self.current.take();
+        let Some(before) = self.before.take() else { return };
+        self.request.rollback(before.request);
+        if let (Some(reply), Some(checkpoint)) = (&mut self.reply, before.reply) {
+            reply.document.rollback(checkpoint);
+        }
+        self.new_model = before.model;
+        self.tags = before.tags;
+        self.reply_headers = before.headers;
+        if let Some((entry, _)) = current {
+            match before.memory {
+                Some(memory) => self.memory.insert(Arc::clone(&entry.name), memory),
+                None => self.memory.remove(&entry.name),
+            };
+        }
+    }
+
+    fn in_request(&self) -> Result<(), Fault> {
+        match &self.current {
+            Some((_, Hook::OnRequest)) => Ok(()),
+            _ => Err(Fault::Invalid("the request can be changed only within on-request: the provider has had it".into())),
+        }
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.current.as_ref().map_or_else(|| Arc::from(""), |(entry, _)| Arc::clone(&entry.name))
+    }
+}
+
+fn edit(result: Result<(), EditError>) -> Result<(), Fault> {
+    result.map_err(|error| Fault::Invalid(error.0))
+}
+
+fn texts(document: &mut Document) -> Texts {
+    let joined = document.joined();
+    let pieces = document.pieces().iter().map(piece).collect();
+    Texts { joined, pieces }
+}
+
+fn piece(piece: &dialect_text::Piece) -> Piece {
+    let role = match piece.role {
+        dialect_text::Role::System => Role::System,
+        dialect_text::Role::User => Role::User,
+        dialect_text::Role::Assistant => Role::Assistant,
+        dialect_text::Role::Tool => Role::Tool,
+        dialect_text::Role::Other => Role::Other,
+    };
+    Piece { role, kind: kind(piece.kind), choice: piece.choice }
+}
+
+pub fn kind(kind: dialect_text::Kind) -> Kind {
+    match kind {
+        dialect_text::Kind::Text => Kind::Text,
+        dialect_text::Kind::Reasoning => Kind::Reasoning,
+        dialect_text::Kind::Refusal => Kind::Refusal,
+        dialect_text::Kind::ToolArguments => Kind::ToolArguments,
+        dialect_text::Kind::ToolResult => Kind::ToolResult,
+        dialect_text::Kind::Other => Kind::Other,
+    }
+}
+
+fn capped(what: &str, text: &str, max: usize) -> Result<(), Fault> {
+    if text.is_empty() || text.len() > max {
+        return Err(Fault::Invalid(format!("{what} must have 1 to {max} bytes, this has {}", text.len())));
+    }
+    Ok(())
+}
+
+impl CallView for CallState {
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn operation(&self) -> String {
+        self.operation.to_owned()
+    }
+
+    fn dialect(&self) -> String {
+        self.dialect.to_owned()
+    }
+
+    fn model(&mut self) -> String {
+        self.new_model.as_ref().unwrap_or(&self.model).clone()
+    }
+
+    fn set_model(&mut self, model: String) -> Result<(), Fault> {
+        self.in_request()?;
+        capped("a model name", &model, 512)?;
+        self.new_model = Some(model);
+        Ok(())
+    }
+
+    fn streaming(&self) -> bool {
+        self.streaming
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn caller(&self, field: &str) -> Option<String> {
+        let caller = self.caller.as_ref()?;
+        match field {
+            "key" => Some(caller.key.to_string()),
+            "team" => caller.team.as_ref().map(ToString::to_string),
+            "user" => caller.user.as_ref().map(ToString::to_string),
+            _ => caller.label(field.strip_prefix("label.")?).map(str::to_owned),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let name = name.to_ascii_lowercase();
+        if CREDENTIALS.contains(&name.as_str()) {
+            return None;
+        }
+        self.headers.get(&name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    fn set_reply_header(&mut self, name: String, value: String) -> Result<(), Fault> {
+        let name = name.to_ascii_lowercase();
+        let ours = name == "x-request-id" || name.starts_with("x-sluice-");
+        if !name.starts_with("x-") || ours || http::HeaderName::try_from(&name).is_err() {
+            return Err(Fault::Invalid(format!(
+                "`{name}` cannot be set: only `x-` headers that are not x-request-id or x-sluice-*"
+            )));
+        }
+        if value.len() > REPLY_HEADER_LENGTH || http::HeaderValue::try_from(&value).is_err() {
+            return Err(Fault::Invalid(format!("the value for `{name}` is not a header value of at most 4 KiB")));
+        }
+        self.reply_headers.retain(|(known, _)| *known != name);
+        if self.reply_headers.len() >= REPLY_HEADERS {
+            return Err(Fault::Invalid(format!("at most {REPLY_HEADERS} reply headers a call")));
+        }
+        self.reply_headers.push((name, value));
+        Ok(())
+    }
+
+    fn all_text(&mut self) -> Texts {
+        texts(&mut self.request)
+    }
+
+    fn tool_name(&mut self, piece: u32) -> Option<String> {
+        self.request.tool_name(piece as usize).map(Cow::into_owned)
+    }
+
+    fn last_user_text(&mut self) -> Option<String> {
+        openai_chat::request::last_user_text(&self.request.commit())
+    }
+
+    fn set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
+        self.in_request()?;
+        edit(self.request.set_text(piece as usize, &text))
+    }
+
+    fn get(&mut self, pointer: &str) -> Option<String> {
+        self.request.get(pointer).map(str::to_owned)
+    }
+
+    fn set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
+        self.in_request()?;
+        edit(self.request.set(pointer, &json))
+    }
+
+    fn insert(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
+        self.in_request()?;
+        edit(self.request.insert(pointer, &json))
+    }
+
+    fn remove(&mut self, pointer: &str) -> Result<(), Fault> {
+        self.in_request()?;
+        edit(self.request.remove(pointer))
+    }
+
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        self.memory.get(&self.name())?.get(key).cloned()
+    }
+
+    fn remember(&mut self, key: String, value: Vec<u8>) -> Result<(), Fault> {
+        let memory = self.memory.entry(self.name()).or_default();
+        let others: usize = memory.iter().filter(|(k, _)| **k != key).map(|(k, v)| k.len() + v.len()).sum();
+        if others + key.len() + value.len() > MEMORY {
+            return Err(Fault::Invalid(format!("a plugin may remember at most {MEMORY} bytes a call")));
+        }
+        memory.insert(key, value);
+        Ok(())
+    }
+
+    fn tag(&mut self, key: String, value: String) -> Result<(), Fault> {
+        capped("a tag's key", &key, 128)?;
+        if value.len() > TAG_LENGTH {
+            return Err(Fault::Invalid(format!("a tag's value has at most {TAG_LENGTH} bytes")));
+        }
+        if let Some(known) = self.tags.iter_mut().find(|(known, _)| *known == key) {
+            known.1 = value;
+        } else if self.tags.len() >= TAGS {
+            return Err(Fault::Invalid(format!("a call has at most {TAGS} tags")));
+        } else {
+            self.tags.push((key, value));
+        }
+        Ok(())
+    }
+
+    fn tagged(&self, key: &str) -> Option<String> {
+        self.tags.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    }
+
+    fn remaining_ms(&self) -> u64 {
+        self.deadline.saturating_duration_since(Instant::now()).as_millis() as u64
+    }
+
+    fn has_reply(&self) -> bool {
+        self.reply.is_some() && matches!(self.current, Some((_, Hook::OnResponse)))
+    }
+
+    fn reply_target(&self) -> String {
+        self.reply.as_ref().map(|reply| reply.target.clone()).unwrap_or_default()
+    }
+
+    fn reply_all_text(&mut self) -> Texts {
+        self.reply.as_mut().map(|reply| texts(&mut reply.document)).unwrap_or_default()
+    }
+
+    fn reply_tool_name(&mut self, piece: u32) -> Option<String> {
+        self.reply.as_mut()?.document.tool_name(piece as usize).map(Cow::into_owned)
+    }
+
+    fn reply_set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
+        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
+        edit(reply.document.set_text(piece as usize, &text))
+    }
+
+    fn reply_finish_reason(&mut self, choice: u32) -> Option<String> {
+        openai_chat::reply::finish_reason(&self.reply.as_ref()?.document.commit(), choice)
+    }
+
+    fn reply_tokens(&mut self, class: &str) -> Option<u64> {
+        openai_chat::reply::usage(&self.reply.as_ref()?.document.commit())?.class(class)
+    }
+
+    fn reply_get(&mut self, pointer: &str) -> Option<String> {
+        self.reply.as_mut()?.document.get(pointer).map(str::to_owned)
+    }
+
+    fn reply_set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
+        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
+        edit(reply.document.set(pointer, &json))
+    }
+
+    fn reply_remove(&mut self, pointer: &str) -> Result<(), Fault> {
+        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
+        edit(reply.document.remove(pointer))
+    }
+
+    fn reply_first_byte_ms(&self) -> u32 {
+        self.reply.as_ref().map_or(0, |reply| reply.first_byte.as_millis() as u32)
+    }
+
+    fn reply_total_ms(&self) -> u32 {
+        self.reply.as_ref().map_or(0, |reply| reply.total.as_millis() as u32)
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        let plugin = self.name();
+        let id = &self.id;
+        match level {
+            Level::Trace => tracing::trace!(target: "sluice::plugin", %plugin, %id, "{message}"),
+            Level::Debug => tracing::debug!(target: "sluice::plugin", %plugin, %id, "{message}"),
+            Level::Info => tracing::info!(target: "sluice::plugin", %plugin, %id, "{message}"),
+            Level::Warn => tracing::warn!(target: "sluice::plugin", %plugin, %id, "{message}"),
+            Level::Error => tracing::error!(target: "sluice::plugin", %plugin, %id, "{message}"),
+        }
+    }
+
+    fn count(&mut self, name: &str, by: u64) {
+        if let Some((entry, _)) = &self.current {
+            entry.metrics.count(name, by);
+        }
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+fn no_reply() -> Fault {
+    Fault::Invalid("there is no reply in this hook".into())
+}

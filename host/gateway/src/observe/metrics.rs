@@ -1,0 +1,195 @@
+//! Every metric of the gateway: one list of names, handles resolved before the first call.
+//!
+//! Label sets are bounded: providers and plugins come from the configuration, everything else from the enums here. A model name or
+//! anything else that a client writes is never a label.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use serde_json::{Value, json};
+use sluice_dialect::usage::Usage;
+use sluice_sandbox::{ErrorKind, Hook};
+
+use super::record::Outcome;
+
+const FAST: &[f64] = &[
+    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0,
+];
+const SLOW: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const HOOK: &[f64] = &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.5, 2.0];
+
+/// At most this many names a plugin may make with `host.count`.
+const COUNT_NAMES: usize = 32;
+
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    tokens: IntCounterVec,
+    plugin_seconds: HistogramVec,
+    plugin_errors: IntCounterVec,
+    plugin_counts: IntCounterVec,
+    pub overhead: Histogram,
+    pub first_token: Histogram,
+    pub in_flight: IntGauge,
+    pub log_dropped: IntCounter,
+    pub stale: IntGauge,
+    pub generation: IntGauge,
+    plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
+}
+
+/// The counters of calls to one provider.
+pub struct ProviderMetrics {
+    requests: [IntCounter; Outcome::ALL.len()],
+    tokens: [IntCounter; 5],
+}
+
+/// The counters of one plugin; they outlive its versions.
+pub struct PluginMetrics {
+    seconds: [Histogram; 3],
+    errors: [IntCounter; ErrorKind::ALL.len()],
+    counts: IntCounterVec,
+    name: String,
+    names: Mutex<BTreeMap<String, IntCounter>>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Metrics {
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> Result<Histogram, prometheus::Error> {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let plugin_seconds = HistogramVec::new(
+            HistogramOpts::new("sluice_plugin_seconds", "Time of one hook of one plugin.").buckets(HOOK.to_vec()),
+            &["plugin", "hook"],
+        )?;
+        registry.register(Box::new(plugin_seconds.clone()))?;
+        let log_dropped = IntCounter::new("sluice_log_lines_dropped_total", "Access-log lines lost to a slow reader.")?;
+        registry.register(Box::new(log_dropped.clone()))?;
+        Ok(Metrics {
+            requests: counters("sluice_requests_total", "Calls by provider and outcome.", &["provider", "outcome"])?,
+            tokens: counters("sluice_tokens_total", "Tokens as providers report them.", &["provider", "class"])?,
+            plugin_errors: counters("sluice_plugin_errors_total", "Hooks that failed.", &["plugin", "kind"])?,
+            plugin_counts: counters("sluice_plugin_count_total", "Counted by plugins.", &["plugin", "name"])?,
+            overhead: histogram("sluice_overhead_seconds", "Time of a call, less waiting for the provider.", FAST)?,
+            first_token: histogram(
+                "sluice_time_to_first_token_seconds",
+                "From a streamed call's arrival to its first released content.",
+                SLOW,
+            )?,
+            in_flight: gauge("sluice_calls_in_flight", "Calls being served.")?,
+            stale: gauge("sluice_config_stale", "Plugins that serve an earlier version because their file is bad.")?,
+            generation: gauge("sluice_chain_generation", "Number of the live plugin chain.")?,
+            plugin_seconds,
+            log_dropped,
+            plugins: Mutex::new(BTreeMap::new()),
+            registry,
+        })
+    }
+
+    pub fn provider(&self, name: &str) -> ProviderMetrics {
+        ProviderMetrics {
+            requests: Outcome::ALL.map(|outcome| self.requests.with_label_values(&[name, outcome.as_str()])),
+            tokens: Usage::CLASSES.map(|class| self.tokens.with_label_values(&[name, class])),
+        }
+    }
+
+    /// The same handles for every version of a plugin, so that a reload does not lose counts.
+    pub fn plugin(&self, name: &str) -> Arc<PluginMetrics> {
+        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = plugins.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(PluginMetrics {
+                seconds: Hook::ALL.map(|hook| self.plugin_seconds.with_label_values(&[name, hook.as_str()])),
+                errors: ErrorKind::ALL.map(|kind| self.plugin_errors.with_label_values(&[name, kind.as_str()])),
+                counts: self.plugin_counts.clone(),
+                name: name.to_owned(),
+                names: Mutex::new(BTreeMap::new()),
+                last_error: Mutex::new(None),
+            })
+        });
+        Arc::clone(made)
+    }
+
+    /// Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 * 1024);
+        // Writing to memory cannot fail; a broken metric would show as an empty page.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut out);
+        out
+    }
+}
+
+impl ProviderMetrics {
+    pub fn ended(&self, outcome: Outcome, usage: Option<&Usage>) {
+        if let Some(counter) = self.requests.get(outcome as usize) {
+            counter.inc();
+        }
+        if let Some(usage) = usage {
+            for (counter, amount) in self.tokens.iter().zip(usage.classes()) {
+                counter.inc_by(amount);
+            }
+        }
+    }
+}
+
+impl PluginMetrics {
+    pub fn ran(&self, hook: Hook, spent: Duration) {
+        if let Some(histogram) = self.seconds.get(hook as usize) {
+            histogram.observe(spent.as_secs_f64());
+        }
+    }
+
+    pub fn failed(&self, kind: ErrorKind, message: &str) {
+        if let Some(counter) = self.errors.get(kind as usize) {
+            counter.inc();
+        }
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {message}", kind.as_str()));
+    }
+
+    pub fn count(&self, name: &str, by: u64) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = names.get(name) {
+            counter.inc_by(by);
+        } else if names.len() < COUNT_NAMES {
+            let counter = self.counts.with_label_values(&[self.name.as_str(), name]);
+            counter.inc_by(by);
+            names.insert(name.to_owned(), counter);
+        }
+    }
+
+    /// For `/api/plugins`.
+    pub fn render(&self) -> Value {
+        let hooks: serde_json::Map<String, Value> = Hook::ALL
+            .iter()
+            .zip(&self.seconds)
+            .map(|(hook, seconds)| {
+                let (count, sum) = (seconds.get_sample_count(), seconds.get_sample_sum());
+                let mean = if count == 0 { 0.0 } else { sum * 1e6 / count as f64 };
+                (hook.as_str().to_owned(), json!({ "runs": count, "mean_us": (mean * 100.0).round() / 100.0 }))
+            })
+            .collect();
+        let errors: serde_json::Map<String, Value> = ErrorKind::ALL
+            .iter()
+            .zip(&self.errors)
+            .map(|(kind, counter)| (kind.as_str().to_owned(), json!(counter.get())))
+            .collect();
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        json!({ "hooks": hooks, "errors": errors, "last_error": last })
+    }
+}

@@ -1,0 +1,204 @@
+//! One attempt at one target: the request that goes out, and what its head says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::openai_chat::{echo, error};
+use sluice_dialect::peek::{self, Peek};
+use sluice_dialect::splice::splice;
+
+use super::call::{Call, deadline};
+use super::route::Route;
+use super::upstream::{Source, Upstream};
+use crate::app::Gateway;
+use crate::providers::client::SendError;
+use crate::providers::decode::Decoder;
+use crate::providers::{Provider, headers};
+
+/// A reply that is a 200 of the kind that was asked for.
+pub struct Answered {
+    pub upstream: Upstream,
+    /// Usage was asked for on the client's behalf: the chunk that carries only it is withheld.
+    pub withhold_usage: bool,
+    /// The body passes with the provider's `content-encoding`, because nobody reads it.
+    pub encoded: bool,
+}
+
+/// Sends the call to the target and waits for a head that promises a reply.
+pub async fn send(gateway: &Gateway, call: &mut Call, route: &Route) -> Result<Answered, Failure> {
+    match route {
+        Route::Echo => Ok(demo(gateway, call)),
+        Route::Provider { at, model } => {
+            let core = Arc::clone(&gateway.core);
+            let Some(provider) = core.providers.get(*at) else {
+                return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone."));
+            };
+            let name = model.clone().or_else(|| call.model()).unwrap_or_default();
+            call.settle.attempt(Some(*at), &provider.name, &name);
+            ask(gateway, call, provider, model.as_deref()).await
+        }
+    }
+}
+
+async fn ask(gateway: &Gateway, call: &mut Call, provider: &Provider, model: Option<&str>) -> Result<Answered, Failure> {
+    let (body, withhold_usage) = body(call, provider, model)?;
+    let reads = provider.config.meter || call.chain.has_reply_hooks();
+    let request = request(call, provider, model.unwrap_or_default(), body, reads)?;
+    let timeouts = &provider.config.timeouts;
+    let sent = Instant::now();
+    let response = gateway.client.send(request, timeouts.connect, timeouts.headers).await;
+    call.settle.waited(sent);
+    let head = Instant::now();
+    let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
+    let encoding = parts.headers.get(header::CONTENT_ENCODING).filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let ok = parts.status == StatusCode::OK;
+    let max = if ok { provider.config.limits.reply_size } else { provider.config.limits.error_size };
+    let encoded = ok && !reads && encoding.is_some();
+    let decoder = match encoding {
+        Some(encoding) if !encoded => Some(Box::new(Decoder::new(encoding.as_bytes(), max).map_err(|detail| {
+            Failure::bad_gateway("unknown_encoding", "The provider sent a compressed reply that cannot be read.")
+                .with_detail(detail)
+        })?)),
+        _ => None,
+    };
+    let source = Source::Provider { body: incoming, decoder };
+    let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head };
+    if !ok {
+        return Err(refused(call, provider, upstream).await);
+    }
+    Ok(Answered { upstream, withhold_usage, encoded })
+}
+
+/// The client's own bytes with the hooks' edits, the target's model name and the request for usage spliced in.
+fn body(call: &Call, provider: &Provider, model: Option<&str>) -> Result<(Bytes, bool), Failure> {
+    let edited = call.state.as_ref().filter(|state| state.request.edited()).map(|state| state.request.commit());
+    let again;
+    let (bytes, peek): (&Bytes, &Peek) = match &edited {
+        Some(bytes) => {
+            again = peek::peek(bytes).map_err(|failure| {
+                Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", "A policy made the request invalid.")
+                    .with_detail(failure.message)
+            })?;
+            (bytes, &again)
+        }
+        None => (&call.body, &call.peek),
+    };
+    let asked = peek.model.as_ref().map(|model| model.name.as_str());
+    let rename = model.filter(|model| asked != Some(*model)).map(|model| peek::name_model(peek, model));
+    let usage = if provider.config.meter { peek::ask_usage(peek) } else { None };
+    let mut edits: Vec<_> = rename.iter().chain(&usage).map(|(range, text)| (range.clone(), text.as_slice())).collect();
+    if edits.is_empty() {
+        return Ok((bytes.clone(), false));
+    }
+    edits.sort_by_key(|(range, _)| range.start);
+    Ok((splice(bytes, &edits), usage.is_some()))
+}
+
+fn request(call: &Call, provider: &Provider, model: &str, body: Bytes, reads: bool) -> Result<Request<Full<Bytes>>, Failure> {
+    let mut out = HeaderMap::with_capacity(16);
+    headers::to_provider(&call.headers, &mut out);
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accepts = if reads { None } else { call.headers.get(header::ACCEPT_ENCODING).cloned() };
+    out.insert(header::ACCEPT_ENCODING, accepts.unwrap_or_else(|| HeaderValue::from_static("identity")));
+    for (name, value) in &provider.config.headers {
+        out.insert(name.clone(), value.clone());
+    }
+    provider.credentials.apply(model, &mut out).map_err(|detail| {
+        Failure::new(
+            Blame::Gateway,
+            503,
+            "server_error",
+            "no_provider_key",
+            format!("No key of the provider `{}` may be used for this model.", provider.name),
+        )
+        .with_detail(detail)
+    })?;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = provider.chat.clone();
+    *request.headers_mut() = out;
+    Ok(request)
+}
+
+fn unreachable(error: &SendError, provider: &Provider) -> Failure {
+    let name = &provider.name;
+    let timeouts = &provider.config.timeouts;
+    let show = crate::config::show_duration;
+    match error {
+        SendError::Connect { timeout: true, detail } => Failure::timeout(
+            "connect_timeout",
+            format!("The provider `{name}` could not be reached within {}.", show(timeouts.connect)),
+        )
+        .with_detail(detail.clone()),
+        SendError::Connect { timeout: false, detail } => {
+            Failure::bad_gateway("connect_failed", format!("The provider `{name}` could not be reached."))
+                .with_detail(detail.clone())
+        }
+        SendError::HeadersTimeout => Failure::timeout(
+            "headers_timeout",
+            format!("The provider `{name}` did not answer within {}.", show(timeouts.headers)),
+        )
+        .with_detail("raise `timeouts.headers` of the provider if it needs longer"),
+        SendError::Reset { detail } => {
+            Failure::bad_gateway("connection_reset", format!("The provider `{name}` closed the connection without a reply."))
+                .with_detail(detail.clone())
+        }
+        SendError::Protocol { detail } => {
+            Failure::bad_gateway("protocol_error", format!("The provider `{name}` did not answer in proper HTTP."))
+                .with_detail(detail.clone())
+        }
+    }
+}
+
+/// Reads an error reply: its status survives, of its body only a JSON error's message and code.
+async fn refused(call: &mut Call, provider: &Provider, mut upstream: Upstream) -> Failure {
+    let status = upstream.status;
+    if !status.is_client_error() && !status.is_server_error() {
+        let detail = format!("status {status}; redirects are not followed, so that credentials go nowhere else");
+        return Failure::bad_gateway("unexpected_status", "The provider answered with something that is not a reply.")
+            .with_detail(detail);
+    }
+    let began = Instant::now();
+    let until = deadline(upstream.head, provider.config.timeouts.error_body);
+    // An error body that is late, cut or too long only costs its message.
+    let body = upstream.source.collect(provider.config.limits.error_size, until).await.unwrap_or_default();
+    call.settle.waited(began);
+    let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut failure = error::from_provider(status.as_u16(), content_type, &body);
+    for name in ["retry-after", "retry-after-ms", "x-should-retry"] {
+        if let Some(value) = upstream.headers.get(name).and_then(|value| value.to_str().ok()) {
+            failure.headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    failure
+}
+
+/// Whether a reply is an event stream, by its head.
+pub fn is_stream(upstream: &Upstream) -> bool {
+    let kind = upstream.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.to_ascii_lowercase().starts_with(b"text/event-stream")
+}
+
+fn demo(gateway: &Gateway, call: &mut Call) -> Answered {
+    let model = call.model().unwrap_or_else(|| "echo".to_owned());
+    call.settle.attempt(None, &gateway.core.echo, &model);
+    let now = Instant::now();
+    let created = crate::app::unix_seconds();
+    let note = crate::app::DEMO_NOTE;
+    let request = call.state.as_ref().map_or_else(|| call.body.clone(), |state| state.request.commit());
+    let id = format!("chatcmpl-{}", call.settle.record.id);
+    let mut headers = HeaderMap::new();
+    let chunks: std::collections::VecDeque<Bytes> = if call.streamed() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        echo::stream(&request, &model, note, &id, created).into()
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        [echo::whole(&request, &model, note, &id, created)].into()
+    };
+    let upstream = Upstream { status: StatusCode::OK, headers, source: Source::Ready(chunks), sent: now, head: now };
+    Answered { upstream, withhold_usage: false, encoded: false }
+}

@@ -1,0 +1,169 @@
+//! One call's state on its way through the pipeline, and its settlement.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::peek::Peek;
+
+use crate::app::Core;
+use crate::exchange::Inbound;
+use crate::governance::keys::Caller;
+use crate::hooks::view::CallState;
+use crate::observe::record::{Outcome, Record};
+use crate::plugins::chain::Chain;
+
+/// Model names in the log are cut here, bytes.
+const MODEL_IN_LOG: usize = 200;
+
+/// A call between its arrival and its reply.
+pub struct Call {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub peek: Peek,
+    /// The provider named by the path, if any.
+    pub prefix: Option<&'static str>,
+    pub caller: Option<Caller>,
+    /// Pinned from start to end.
+    pub chain: Arc<Chain>,
+    /// What plugins see; made only for a chain with hooks.
+    pub state: Option<Box<CallState>>,
+    pub settle: Settle,
+}
+
+impl Call {
+    /// Reads what the road needs of the request; a body that is not a request settles the call at once.
+    pub fn start(core: &Arc<Core>, inbound: Inbound) -> (Settle, Result<Parts, Failure>) {
+        let mut settle = Settle::new(core, &inbound);
+        let chain = core.plugins.chain();
+        settle.record.generation = chain.generation;
+        let parts = sluice_dialect::peek::peek(&inbound.body).map(|peek| {
+            settle.record.streamed = peek.stream;
+            if let Some(model) = &peek.model {
+                settle.record.model = cut(&model.name, MODEL_IN_LOG);
+            }
+            let Inbound { road, headers, body, caller, .. } = inbound;
+            Parts { headers, body, peek, prefix: road.provider, caller, chain }
+        });
+        (settle, parts)
+    }
+
+    pub fn new(parts: Parts, settle: Settle) -> Call {
+        let Parts { headers, body, peek, prefix, caller, chain } = parts;
+        Call { headers, body, peek, prefix, caller, chain, state: None, settle }
+    }
+
+    pub fn streamed(&self) -> bool {
+        self.peek.stream
+    }
+
+    /// The model asked for, as a plugin may have changed it.
+    pub fn model(&self) -> Option<String> {
+        let changed = self.state.as_ref().and_then(|state| state.new_model.clone());
+        changed.or_else(|| self.peek.model.as_ref().map(|model| model.name.clone()))
+    }
+}
+
+/// A call's request, before it has a settlement to carry.
+pub struct Parts {
+    headers: HeaderMap,
+    body: Bytes,
+    peek: Peek,
+    prefix: Option<&'static str>,
+    caller: Option<Caller>,
+    chain: Arc<Chain>,
+}
+
+fn cut(text: &str, max: usize) -> String {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Settles a call exactly once, however it ends: it is a drop guard, so a client that leaves (which drops the call wherever it stands)
+/// is settled too. It lives outside every plugin's store.
+pub struct Settle {
+    pub record: Record,
+    pub started: Instant,
+    core: Arc<Core>,
+    provider: Option<usize>,
+    outcome: Outcome,
+}
+
+impl Settle {
+    fn new(core: &Arc<Core>, inbound: &Inbound) -> Settle {
+        core.metrics.in_flight.inc();
+        let record = Record {
+            id: inbound.id.clone(),
+            dialect: "openai-chat",
+            operation: "chat",
+            key: inbound.caller.as_ref().map(|caller| Arc::clone(&caller.key)),
+            ..Record::default()
+        };
+        Settle { record, started: inbound.started, core: Arc::clone(core), provider: None, outcome: Outcome::ClientGone }
+    }
+
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub fn attempt(&mut self, provider: Option<usize>, name: &Arc<str>, model: &str) {
+        self.provider = provider;
+        self.record.provider = Arc::clone(name);
+        self.record.upstream_model = cut(model, MODEL_IN_LOG);
+        self.record.attempts += 1;
+    }
+
+    pub fn waited(&mut self, since: Instant) {
+        self.record.waited += since.elapsed();
+    }
+
+    pub fn first_token(&mut self) {
+        if self.record.first_token.is_none() {
+            let after = self.started.elapsed();
+            self.record.first_token = Some(after);
+            self.core.metrics.first_token.observe(after.as_secs_f64());
+        }
+    }
+
+    pub fn end(&mut self, outcome: Outcome, status: u16) {
+        self.outcome = outcome;
+        self.record.status = status;
+    }
+
+    /// The call failed; the outcome follows from who is to blame.
+    pub fn fail(&mut self, failure: &Failure, after_content: bool) {
+        self.outcome = match failure.blame {
+            Blame::Provider if after_content => Outcome::Truncated,
+            Blame::Provider => Outcome::UpstreamError,
+            Blame::Client => Outcome::Refused,
+            Blame::Plugin if failure.code.as_deref() != Some("plugin_error") => Outcome::Denied,
+            Blame::Plugin | Blame::Gateway => Outcome::Failed,
+        };
+        self.record.status = if after_content { 200 } else { failure.status };
+        self.record.failure = Some(failure.clone());
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        let total = self.started.elapsed();
+        if self.outcome == Outcome::ClientGone {
+            self.record.status = 499;
+        }
+        let metrics = &self.core.metrics;
+        metrics.in_flight.dec();
+        metrics.overhead.observe(total.saturating_sub(self.record.waited).as_secs_f64());
+        self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
+        self.core.log.write(&self.record, self.outcome, total);
+    }
+}
+
+/// Time left until a deadline that counts from `since`.
+pub fn deadline(since: Instant, limit: Duration) -> Instant {
+    since.checked_add(limit).unwrap_or_else(|| since + Duration::from_secs(86_400))
+}

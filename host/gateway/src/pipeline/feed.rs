@@ -1,0 +1,186 @@
+//! A provider's stream, read event by event under its deadlines.
+//!
+//! It says what each event is (content, bookkeeping, the end mark) and when the stream is complete, broken or late; it changes nothing and
+//! holds nothing back. Only content moves the first-token and idle deadlines: comments, pings, role chunks and usage keep a connection
+//! alive, not a call.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sluice_dialect::failure::Failure;
+use sluice_dialect::openai_chat::error;
+use sluice_dialect::openai_chat::stream::{Glance, glance};
+use sluice_dialect::sse::{Frame, Framer};
+use sluice_dialect::usage::Usage;
+
+use super::call::deadline;
+use super::upstream::{Source, Upstream};
+use crate::config::Timeouts;
+
+/// What the provider said next.
+pub enum Item {
+    /// An event with a JSON object.
+    Event { frame: Frame, data: Bytes, glance: Glance },
+    /// Comments, with a blank line.
+    Comment(Bytes),
+    /// `[DONE]`: the call ends even if the connection stays open.
+    Done(Frame),
+    /// The body ended after a finish reason and without an end mark: complete.
+    End,
+}
+
+pub struct Feed {
+    source: Source,
+    framer: Framer,
+    /// Read already and given again, for a stream that could not be held after all.
+    replay: VecDeque<Frame>,
+    timeouts: Timeouts,
+    sent: Instant,
+    content_at: Option<Instant>,
+    finished: bool,
+    ended: bool,
+    pub usage: Option<Usage>,
+    /// Time spent waiting for the provider.
+    pub waited: std::time::Duration,
+}
+
+impl Feed {
+    pub fn new(upstream: Upstream, event_size: usize, timeouts: Timeouts) -> Feed {
+        Feed {
+            source: upstream.source,
+            framer: Framer::new(event_size),
+            replay: VecDeque::new(),
+            timeouts,
+            sent: upstream.sent,
+            content_at: None,
+            finished: false,
+            ended: false,
+            usage: None,
+            waited: std::time::Duration::ZERO,
+        }
+    }
+
+    /// Gives these frames first, then what the provider still sends.
+    pub fn replay(&mut self, frames: VecDeque<Frame>) {
+        self.replay = frames;
+    }
+
+    pub fn had_content(&self) -> bool {
+        self.content_at.is_some()
+    }
+
+    /// What has arrived already; `None` when the provider must be waited for.
+    pub fn ready(&mut self) -> Result<Option<Item>, Failure> {
+        loop {
+            let frame = match self.replay.pop_front() {
+                Some(frame) => Some(frame),
+                None if self.ended => self.framer.finish().map_err(|error| too_long(&error))?,
+                None => self.framer.next().map_err(|error| too_long(&error))?,
+            };
+            let Some(frame) = frame else {
+                return if self.ended { self.end().map(Some) } else { Ok(None) };
+            };
+            if let Some(item) = self.judge(frame)? {
+                return Ok(Some(item));
+            }
+        }
+    }
+
+    /// Waits for more bytes.
+    pub async fn fill(&mut self) -> Result<(), Failure> {
+        let total = deadline(self.sent, self.timeouts.total);
+        let content = match self.content_at {
+            None => deadline(self.sent, self.timeouts.first_token),
+            Some(at) => deadline(at, self.timeouts.idle),
+        };
+        let until = total.min(content);
+        let began = Instant::now();
+        let read = tokio::time::timeout_at(until.into(), self.source.next()).await;
+        self.waited += began.elapsed();
+        match read {
+            Ok(Some(Ok(bytes))) => self.framer.push(bytes),
+            Ok(Some(Err(detail))) if self.finished => {
+                // A finish reason makes a stream complete, however HTTP ended.
+                tracing::debug!("the provider's connection broke after the finish reason: {detail}");
+                self.ended = true;
+            }
+            Ok(Some(Err(detail))) => return Err(cut(detail)),
+            Ok(None) => self.ended = true,
+            Err(_) if self.finished => self.ended = true,
+            Err(_) => return Err(self.late(until == total)),
+        }
+        Ok(())
+    }
+
+    /// After the end mark: lets the connection go back to its pool if the body ends soon.
+    pub fn release(self) {
+        self.source.drain();
+    }
+
+    fn judge(&mut self, frame: Frame) -> Result<Option<Item>, Failure> {
+        let frame = if frame.is_terminated() { frame } else { terminated(&frame) };
+        let Some(data) = frame.data() else {
+            // A block without data is dropped (an `id:` alone makes clients raise); its comments are not.
+            return Ok(frame.has_comment().then(|| Item::Comment(frame.comments())));
+        };
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Some(Item::Done(frame)));
+        }
+        if frame.event() == Some(b"error") {
+            return Err(error::from_error_event(&data));
+        }
+        let glance = glance(&data).map_err(|error| {
+            Failure::bad_gateway("invalid_stream", "The provider sent an event that is not a JSON object.")
+                .with_detail(format!("{error} in a {}-byte event", data.len()))
+        })?;
+        if glance.error
+            && let Some(failure) = error::in_stream(&data)
+        {
+            return Err(failure);
+        }
+        if glance.content {
+            self.content_at = Some(Instant::now());
+        }
+        self.finished |= glance.finished > 0;
+        if let Some(usage) = glance.usage {
+            self.usage = Some(usage);
+        }
+        Ok(Some(Item::Event { frame, data, glance }))
+    }
+
+    fn end(&self) -> Result<Item, Failure> {
+        if self.finished {
+            return Ok(Item::End);
+        }
+        Err(cut("the body ended without a finish reason or [DONE]".to_owned()))
+    }
+
+    fn late(&self, total: bool) -> Failure {
+        let (code, what, limit, key) = if total {
+            ("total_timeout", "did not finish", self.timeouts.total, "total")
+        } else if self.content_at.is_some() {
+            ("idle_timeout", "stopped sending content", self.timeouts.idle, "idle")
+        } else {
+            ("first_token_timeout", "sent no content", self.timeouts.first_token, "first_token")
+        };
+        Failure::timeout(code, format!("The provider {what} within {}.", crate::config::show_duration(limit)))
+            .with_detail(format!("raise `timeouts.{key}` of the provider if it needs longer"))
+    }
+}
+
+/// A last block without its blank line: clients would ignore it as it is.
+fn terminated(frame: &Frame) -> Frame {
+    let mut raw = frame.raw.to_vec();
+    raw.extend_from_slice(b"\n\n");
+    Frame::new(Bytes::from(raw))
+}
+
+fn too_long(error: &sluice_dialect::sse::TooLong) -> Failure {
+    Failure::bad_gateway("event_too_long", "The provider sent an event that is too long to pass on.")
+        .with_detail(format!("{error}; raise `limits.event_size` of the provider if this is expected"))
+}
+
+fn cut(detail: String) -> Failure {
+    Failure::bad_gateway("stream_truncated", "The provider broke off before the reply was complete.").with_detail(detail)
+}

@@ -1,0 +1,316 @@
+//! A call's life, in order. `run` is the whole road; every step is a call into a file of its own.
+//!
+//! It knows no sockets (the server's) and no SQL, and it decides nothing about policy: that is the chain's.
+
+mod attempt;
+mod call;
+mod feed;
+mod generator;
+mod held;
+mod models;
+mod reply;
+mod route;
+mod stream;
+mod upstream;
+mod whole;
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::openai_chat::{answer, reply as dialect_reply};
+
+use self::attempt::Answered;
+use self::call::Call;
+use self::feed::Feed;
+use self::generator::{First, Generator};
+use self::held::Held;
+use self::route::Route;
+use self::stream::Pump;
+use self::whole::Judged;
+use crate::app::Gateway;
+use crate::config::{OnError, ProviderLimits, Timeouts};
+use crate::exchange::{Inbound, Operation, Reply, ReplyBody};
+use crate::hooks::delta::Deltas;
+use crate::hooks::request::Decision;
+use crate::hooks::view::CallState;
+use crate::observe::record::Outcome;
+use crate::plugins::chain::StreamPlan;
+
+/// Attempts of one call, a plugin's retries included.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// What the steps came to; `run` makes the reply of it.
+enum Served {
+    Whole { headers: HeaderMap, body: Bytes, outcome: Outcome },
+    Stream { headers: HeaderMap, feed: Box<Feed>, deltas: bool, withhold_usage: bool },
+}
+
+/// One attempt's end, as the loop over attempts sees it.
+enum Step {
+    Served(Served),
+    /// A plugin wants another attempt, on that target or on the next.
+    Again(Option<String>),
+}
+
+/// Serves one call, from its read request to the head of its reply. The body of a stream goes on in `stream::Pump`.
+pub async fn run(gateway: Rc<Gateway>, inbound: Inbound) -> Reply {
+    let core = &gateway.core;
+    match &inbound.road.operation {
+        Operation::Models => return models::list(core, inbound.road.provider, inbound.caller.as_ref()),
+        Operation::Model(id) => {
+            return models::get(core, inbound.road.provider, inbound.caller.as_ref(), id, &inbound.id);
+        }
+        Operation::Chat => {}
+    }
+    let (settle, parts) = Call::start(core, inbound);
+    let mut call = match parts {
+        Ok(parts) => Call::new(parts, settle),
+        Err(failure) => return reply::refuse(settle, None, &failure),
+    };
+    match steps(&gateway, &mut call).await {
+        Ok(Served::Whole { headers, body, outcome }) => {
+            call.settle.end(outcome, 200);
+            reply::whole(call.settle, headers, body)
+        }
+        Ok(Served::Stream { headers, feed, deltas, withhold_usage }) => {
+            open(call, headers, *feed, deltas, withhold_usage).await
+        }
+        Err(failure) => reply::refuse(call.settle, call.state.as_deref(), &failure),
+    }
+}
+
+async fn steps(gateway: &Gateway, call: &mut Call) -> Result<Served, Failure> {
+    admit(call)?;
+    if let Some(answered) = request_hooks(gateway, call).await? {
+        return Ok(answered);
+    }
+    let mut model = call.model();
+    let mut prefix = call.prefix;
+    loop {
+        let route = route::resolve(&gateway.core, prefix, model.as_deref())?;
+        let answered = attempt::send(gateway, call, &route).await?;
+        let step = if call.streamed() {
+            streamed(gateway, call, &route, answered).await?
+        } else {
+            whole_reply(gateway, call, &route, answered).await?
+        };
+        match step {
+            Step::Served(served) => return Ok(served),
+            Step::Again(_) if call.settle.record.attempts >= MAX_ATTEMPTS => return Err(out_of_attempts()),
+            Step::Again(Some(target)) => {
+                model = Some(target);
+                prefix = None;
+            }
+            Step::Again(None) => {}
+        }
+    }
+}
+
+/// Whether the call may be served at all: required policy is live, the caller may use the model, streams can be guarded.
+fn admit(call: &Call) -> Result<(), Failure> {
+    if !call.chain.missing.is_empty() {
+        let missing = call.chain.missing.join(", ");
+        let mut failure = Failure::overloaded("A required policy is not loaded, so calls are refused.");
+        failure.code = Some("policy_missing".into());
+        return Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")));
+    }
+    if let (Some(caller), Some(model)) = (&call.caller, &call.peek.model)
+        && !models::may_use(caller, &model.name)
+    {
+        let message = format!("Your key may not use the model `{}`.", model.name.chars().take(200).collect::<String>());
+        return Err(Failure::new(Blame::Client, 403, "permission_error", "model_not_allowed", message).with_param("model"));
+    }
+    if call.streamed()
+        && let StreamPlan::Refuse(at) = call.chain.stream_plan()
+        && let Some(entry) = call.chain.entries.get(at)
+    {
+        let message = format!("The policy `{}` does not allow streams: call again without `stream`.", entry.name);
+        let failure = Failure::new(Blame::Plugin, 400, "invalid_request_error", "stream_refused", message);
+        return Err(failure.with_param("stream").with_detail(format!("streams: refuse in {}.yaml", entry.name)));
+    }
+    Ok(())
+}
+
+fn out_of_attempts() -> Failure {
+    let message = "No reply passed the policies within the call's attempts.";
+    Failure::new(Blame::Plugin, 502, "server_error", "attempts_exhausted", message)
+}
+
+/// Makes the plugins' view of the call, if any plugin has a hook, and runs `on-request`. `Some` is a plugin's own answer.
+async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Served>, Failure> {
+    if !call.chain.has_request_hooks() && !call.chain.has_reply_hooks() {
+        return Ok(None);
+    }
+    let state = Box::new(CallState::new(
+        call.settle.record.id.clone(),
+        call.settle.record.operation,
+        call.settle.record.dialect,
+        call.streamed(),
+        call.model().unwrap_or_default(),
+        call.caller.clone(),
+        call.headers.clone(),
+        call.body.clone(),
+        gateway.core.config.server.limits.body_size,
+        call::deadline(call.settle.started, Timeouts::default().total),
+    ));
+    let decision;
+    let state = if call.chain.has_request_hooks() {
+        let (state, decided) = crate::hooks::request::run(&call.chain, state, &mut call.settle.record).await;
+        decision = decided;
+        state
+    } else {
+        decision = Decision::Pass;
+        state
+    };
+    call.settle.record.tags.clone_from(&state.tags);
+    call.state = Some(state);
+    match decision {
+        Decision::Pass => Ok(None),
+        Decision::Deny(failure) | Decision::Fail(failure) => Err(failure),
+        Decision::Answer { reply, by } => answered(gateway, call, &reply, by).await.map(Some),
+    }
+}
+
+/// A plugin's own reply: completed, shown to the reply hooks, streamed if the client asked for a stream.
+async fn answered(gateway: &Gateway, call: &mut Call, reply: &str, by: usize) -> Result<Served, Failure> {
+    let name = call.chain.entries.get(by).map(|entry| entry.name.to_string()).unwrap_or_default();
+    let id = format!("chatcmpl-{}", call.settle.record.id);
+    let model = call.model().unwrap_or_default();
+    let invalid = |failure: Failure| {
+        Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", format!("The policy `{name}` answered with something that is not a reply."))
+            .with_detail(failure.message)
+    };
+    let body = answer::complete(reply.as_bytes(), &id, &model, crate::app::unix_seconds()).map_err(invalid)?;
+    let max = gateway.core.config.server.limits.body_size;
+    match whole::judge(call, body, name.clone(), None, Some(by), max).await? {
+        Judged::Retry(_) => Err(out_of_attempts()),
+        Judged::Reply { body, .. } => {
+            let asked = sluice_dialect::peek::ask_usage(&call.peek).is_none();
+            let (body, kind) = if call.streamed() {
+                (answer::to_stream(&body, asked)?, "text/event-stream")
+            } else {
+                (body, "application/json")
+            };
+            let headers = reply::head(&call.settle, call.state.as_deref(), None, kind);
+            Ok(Served::Whole { headers, body, outcome: Outcome::Answered })
+        }
+    }
+}
+
+/// The provider's settings for an attempt; the demo provider's are the defaults.
+fn settings(gateway: &Gateway, route: &Route) -> (Timeouts, ProviderLimits, String) {
+    match route {
+        Route::Provider { at, .. } => match gateway.core.providers.get(*at) {
+            Some(provider) => {
+                (provider.config.timeouts, provider.config.limits, provider.name.to_string())
+            }
+            None => (Timeouts::default(), ProviderLimits::default(), String::new()),
+        },
+        Route::Echo => (Timeouts::default(), ProviderLimits::default(), "echo".to_owned()),
+    }
+}
+
+async fn whole_reply(gateway: &Gateway, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = settings(gateway, route);
+    let whole = whole::read(call, &mut answered, &timeouts, &limits).await?;
+    let upstream = &answered.upstream;
+    let target = format!("{name}/{}", call.settle.record.upstream_model);
+    let (body, edited) = match whole::judge(call, whole.body, target, Some((upstream.sent, upstream.head)), None, limits.reply_size).await? {
+        Judged::Retry(target) => return Ok(Step::Again(target)),
+        Judged::Reply { body, edited } => (body, edited),
+    };
+    let mut headers = reply::head(&call.settle, call.state.as_deref(), Some(&upstream.headers), "application/json");
+    if let (true, false, Some(encoding)) = (whole.encoded, edited, upstream.headers.get(header::CONTENT_ENCODING)) {
+        headers.insert(header::CONTENT_ENCODING, encoding.clone());
+    }
+    Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok }))
+}
+
+async fn streamed(gateway: &Gateway, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = settings(gateway, route);
+    if !attempt::is_stream(&answered.upstream) {
+        return Err(whole::instead_of_stream(call, &mut answered, &timeouts, &limits).await);
+    }
+    let withhold_usage = answered.withhold_usage;
+    let provider = answered.upstream.headers.clone();
+    let times = (answered.upstream.sent, answered.upstream.head);
+    let mut feed = Box::new(Feed::new(answered.upstream, limits.event_size, timeouts));
+    let mut plan = call.chain.stream_plan();
+    if plan == StreamPlan::Hold {
+        let target = format!("{name}/{}", call.settle.record.upstream_model);
+        match hold(call, feed, target, times, limits.hold_size, withhold_usage, &provider).await? {
+            Ok(step) => return Ok(step),
+            Err(overflowed) => {
+                feed = overflowed;
+                let deltas = call.chain.entries.iter().any(|entry| entry.has(sluice_sandbox::Hook::OnDelta));
+                plan = if deltas { StreamPlan::Delta } else { StreamPlan::Pass };
+            }
+        }
+    }
+    let headers = reply::head(&call.settle, call.state.as_deref(), Some(&provider), "text/event-stream");
+    let deltas = plan == StreamPlan::Delta;
+    Ok(Step::Served(Served::Stream { headers, feed, deltas, withhold_usage }))
+}
+
+/// Holds a stream for a whole-reply plugin. `Err` gives the feed back, to be streamed after all: the reply is larger than the cap and
+/// every plugin that needed it whole is `on_error: open`.
+async fn hold(
+    call: &mut Call,
+    mut feed: Box<Feed>,
+    target: String,
+    times: (Instant, Instant),
+    max: usize,
+    withhold_usage: bool,
+    provider: &HeaderMap,
+) -> Result<Result<Step, Box<Feed>>, Failure> {
+    let (events, whole) = match held::collect(&mut feed, max, withhold_usage).await? {
+        Held::Whole { events, reply } => (events, reply),
+        Held::Overflow(frames) => {
+            overflow(call, max)?;
+            feed.replay(frames);
+            return Ok(Err(feed));
+        }
+    };
+    call.settle.record.usage = feed.usage.take().or_else(|| dialect_reply::usage(&whole));
+    call.settle.record.waited += feed.waited;
+    let body = match whole::judge(call, whole, target, Some(times), None, max.saturating_mul(2)).await? {
+        Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
+        Judged::Reply { edited: false, .. } => events,
+        Judged::Reply { body, edited: true } => answer::to_stream(&body, !withhold_usage)?,
+    };
+    feed.release();
+    call.settle.first_token();
+    let headers = reply::head(&call.settle, call.state.as_deref(), Some(provider), "text/event-stream");
+    Ok(Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok })))
+}
+
+fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
+    use sluice_sandbox::{ErrorKind, Hook, HookError};
+    for entry in &call.chain.entries {
+        if entry.has(Hook::OnResponse) && !entry.has(Hook::OnDelta) && entry.streams == crate::config::Streams::Hold {
+            let message = format!("the reply is over {max} bytes; raise `limits.hold_size` of the provider");
+            debug_assert!(matches!(entry.on_error, OnError::Closed | OnError::Open));
+            crate::hooks::outcome::failed(entry, Hook::OnResponse, &HookError { kind: ErrorKind::Overload, message })?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
+async fn open(mut call: Call, headers: HeaderMap, feed: Feed, deltas: bool, withhold_usage: bool) -> Reply {
+    let n = call.peek.n;
+    let deltas = match (deltas, call.state.take()) {
+        (true, Some(state)) => Some(Box::new(Deltas::new(&call.chain, state, n))),
+        _ => None,
+    };
+    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage };
+    let mut generator = Generator::new(|outlet| pump.run(outlet));
+    match generator.first().await {
+        First::Bytes(bytes) => reply::with(StatusCode::OK, headers, ReplyBody::Stream(generator.into_pump(bytes))),
+        First::Empty => reply::with(StatusCode::OK, headers, ReplyBody::empty()),
+        First::Failed((failure, settle, state)) => reply::refuse(settle, state.as_deref(), &failure),
+    }
+}

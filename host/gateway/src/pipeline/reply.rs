@@ -1,0 +1,77 @@
+//! From what the pipeline decided to the HTTP reply of the client.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::openai_chat::error;
+
+use super::call::Settle;
+use crate::exchange::{Reply, ReplyBody};
+use crate::hooks::view::CallState;
+use crate::providers::headers;
+
+/// The head of a good reply: what the provider may tell the client, what plugins set, what Sluice adds.
+pub fn head(settle: &Settle, state: Option<&CallState>, provider: Option<&HeaderMap>, content_type: &'static str) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(12);
+    if let Some(provider) = provider {
+        headers::to_client(provider, &mut out);
+    }
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if settle.core().config.demo {
+        out.insert("x-sluice-demo", HeaderValue::from_static("echo"));
+    }
+    plugin_headers(settle, state, &mut out);
+    out
+}
+
+fn plugin_headers(settle: &Settle, state: Option<&CallState>, out: &mut HeaderMap) {
+    if let Some(state) = state {
+        extend(out, &state.reply_headers);
+    }
+    if settle.core().config.server.plugin_header
+        && !settle.record.receipt.is_empty()
+        && let Ok(value) = HeaderValue::try_from(settle.record.receipt_header())
+    {
+        out.insert("x-sluice-plugins", value);
+    }
+}
+
+fn extend(out: &mut HeaderMap, headers: &[(String, String)]) {
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            out.insert(name, value);
+        }
+    }
+}
+
+pub fn with(status: StatusCode, headers: HeaderMap, body: ReplyBody) -> Reply {
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// A failed call in the client's dialect. The only place that turns a `Failure` of a call into bytes.
+pub fn refuse(mut settle: Settle, state: Option<&CallState>, failure: &Failure) -> Reply {
+    settle.fail(failure, false);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-sluice-error-source", HeaderValue::from_static(failure.blame.as_str()));
+    if let Some(after) = failure.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    if failure.blame != Blame::Provider && failure.status >= 500 && failure.retry_after.is_none() {
+        // The client's own retries cannot mend a failing policy or gateway.
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    plugin_headers(&settle, state, &mut headers);
+    extend(&mut headers, &failure.headers);
+    let body = ReplyBody::whole(error::render(failure, &settle.record.id));
+    with(StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY), headers, body)
+}
+
+/// A whole JSON reply that settles the call.
+pub fn whole(settle: Settle, headers: HeaderMap, body: Bytes) -> Reply {
+    drop(settle);
+    with(StatusCode::OK, headers, ReplyBody::whole(body))
+}

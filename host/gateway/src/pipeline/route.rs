@@ -1,0 +1,125 @@
+//! From the name a client said to who serves it. Pure: numbers, health and keys come later.
+
+use std::borrow::Cow;
+
+use sluice_dialect::failure::{Blame, Failure};
+
+use crate::app::Core;
+use crate::providers::table;
+
+/// Near names shown in a 404.
+const NEAR: usize = 3;
+
+/// Who serves a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// An index into the configured providers and the model name to send; `None` sends the body's own, whatever it is.
+    Provider { at: usize, model: Option<String> },
+    /// The built-in demo provider.
+    Echo,
+}
+
+/// `prefix` is the provider named by the path: there every name passes as it is. On `/v1` a name must resolve.
+pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result<Route, Failure> {
+    if core.config.demo {
+        return Ok(Route::Echo);
+    }
+    if let Some(prefix) = prefix {
+        let Some(at) = core.provider_named(prefix) else { return Err(not_configured(prefix)) };
+        // A provider's own name before the model is Sluice's spelling, not the provider's.
+        let own = model.and_then(|model| model.strip_prefix(prefix)?.strip_prefix('/'));
+        return Ok(Route::Provider { at, model: own.or(model).map(str::to_owned) });
+    }
+    let Some(asked) = model else {
+        return Err(Failure::invalid("missing_model", "Say which model to call: add `\"model\": \"provider/model\"` to the body.")
+            .with_param("model"));
+    };
+    let name = core.alias(asked).unwrap_or(asked);
+    if let Some((first, rest)) = name.split_once('/') {
+        if let Some(at) = core.provider_named(first) {
+            if rest.is_empty() {
+                return Err(unknown(core, asked, None));
+            }
+            return Ok(Route::Provider { at, model: Some(rest.to_owned()) });
+        }
+        if table::row(first).is_some() {
+            return Err(not_configured(first));
+        }
+    }
+    bare(core, asked, name)
+}
+
+fn bare(core: &Core, asked: &str, name: &str) -> Result<Route, Failure> {
+    let listed = |at: &usize| core.providers.get(*at).is_some_and(|p| p.config.models.iter().any(|model| model == name));
+    let serving: Vec<usize> = (0..core.providers.len()).filter(listed).collect();
+    let at = match (serving.as_slice(), core.providers.len()) {
+        ([only], _) => *only,
+        ([], 1) => 0,
+        ([], _) => return Err(unknown(core, asked, None)),
+        (several, _) => {
+            let names: Vec<String> =
+                several.iter().filter_map(|at| core.providers.get(*at)).map(|p| format!("{}/{name}", p.name)).collect();
+            return Err(unknown(core, asked, Some(names)));
+        }
+    };
+    Ok(Route::Provider { at, model: Some(name.to_owned()) })
+}
+
+fn not_found(message: String) -> Failure {
+    Failure::new(Blame::Client, 404, "invalid_request_error", "model_not_found", message).with_param("model")
+}
+
+/// A provider that Sluice knows but has no key for.
+fn not_configured(name: &str) -> Failure {
+    match table::row(name) {
+        Some(row) => not_found(format!(
+            "The provider `{name}` is not configured: set {env} in Sluice's environment, or add to sluice.yaml: \
+             `providers: {{ {name}: {{ keys: [env:{env}] }} }}`.",
+            env = row.key_env
+        )),
+        None => not_found(format!("The provider `{name}` is not configured: add it under `providers:` in sluice.yaml.")),
+    }
+}
+
+fn unknown(core: &Core, asked: &str, several: Option<Vec<String>>) -> Failure {
+    let shown: Cow<'_, str> = asked.chars().take(200).collect::<String>().into();
+    if let Some(names) = several {
+        return not_found(format!(
+            "The model `{shown}` is served by several providers; say which one: {}.",
+            list(&names)
+        ));
+    }
+    let near = near(core, asked);
+    let hint = if !near.is_empty() {
+        format!("Did you mean {}?", list(&near))
+    } else if core.providers.is_empty() {
+        "No provider is configured: add one under `providers:` in sluice.yaml, or set OPENAI_API_KEY.".to_owned()
+    } else {
+        let prefixes: Vec<String> = core.providers.iter().take(8).map(|p| format!("{}/{shown}", p.name)).collect();
+        format!("Name a provider as well: {}.", list(&prefixes))
+    };
+    not_found(format!("The model `{shown}` does not exist here. {hint}"))
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn near(core: &Core, asked: &str) -> Vec<String> {
+    if asked.len() > 200 {
+        return Vec::new();
+    }
+    let tail = asked.rsplit('/').next().unwrap_or(asked);
+    let mut scored: Vec<(f64, String)> = core
+        .known_models()
+        .map(|name| {
+            let whole = strsim::jaro_winkler(asked, &name);
+            let last = strsim::jaro_winkler(tail, name.rsplit('/').next().unwrap_or(&name));
+            (whole.max(last), name)
+        })
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.dedup_by(|a, b| a.1 == b.1);
+    scored.into_iter().take(NEAR).map(|(_, name)| name).collect()
+}

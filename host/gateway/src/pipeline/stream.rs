@@ -1,0 +1,155 @@
+//! The pump of a streamed reply: reads the provider's events, lets the delta hooks see them where there are any, feeds the client.
+//!
+//! Nothing leaves before the first content that has been released, so that an error or a refusal before it is a proper HTTP error. After
+//! it, an error is one event in the client's dialect and the body ends properly, without an end mark that the provider did not send.
+
+use bytes::{Bytes, BytesMut};
+use sluice_dialect::failure::Failure;
+use sluice_dialect::openai_chat::error;
+
+use super::call::Settle;
+use super::feed::{Feed, Item};
+use super::generator::Outlet;
+use crate::hooks::delta::{Deltas, Verdict};
+use crate::hooks::view::CallState;
+use crate::observe::record::Outcome;
+
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// What the pump works on; it owns the call's settlement to the end.
+pub struct Pump {
+    pub feed: Feed,
+    /// None: events pass through.
+    pub deltas: Option<Box<Deltas>>,
+    pub settle: Settle,
+    /// Usage was asked for on the client's behalf.
+    pub withhold_usage: bool,
+}
+
+/// Output that waits for the first content, then leaves at every turn.
+struct Out {
+    outlet: Outlet,
+    waiting: Vec<Bytes>,
+    open: bool,
+}
+
+impl Out {
+    /// Sends what has gathered; before content it only gathers, up to the framer's cap a frame and a bounded number of them.
+    async fn flush(&mut self, content: bool, settle: &mut Settle) {
+        if content && !self.open {
+            self.open = true;
+            settle.first_token();
+        }
+        if self.open && !self.waiting.is_empty() {
+            self.outlet.send(join(&mut self.waiting)).await;
+        }
+    }
+}
+
+/// Frames held before the first content: more is a provider that sends bookkeeping without end.
+const MAX_WAITING: usize = 4096;
+
+fn join(frames: &mut Vec<Bytes>) -> Bytes {
+    if frames.len() == 1 {
+        return frames.pop().unwrap_or_default();
+    }
+    let mut all = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
+    for frame in frames.drain(..) {
+        all.extend_from_slice(&frame);
+    }
+    all.freeze()
+}
+
+impl Pump {
+    /// Runs the stream to its end. Returns the failure, with what is needed to render it, if nothing was sent before it.
+    pub async fn run(mut self, outlet: Outlet) -> Option<(Failure, Settle, Option<Box<CallState>>)> {
+        let mut out = Out { outlet, waiting: Vec::new(), open: false };
+        let ended = self.relay(&mut out).await;
+        self.settle.record.usage = self.feed.usage.take();
+        self.settle.record.waited += self.feed.waited;
+        if let Some(deltas) = &mut self.deltas {
+            deltas.close(&mut self.settle.record);
+        }
+        match ended {
+            Ok(mark) => {
+                self.settle.end(Outcome::Ok, 200);
+                out.waiting.extend(mark);
+                out.flush(true, &mut self.settle).await;
+                self.feed.release();
+                None
+            }
+            Err(failure) if out.open => {
+                self.settle.fail(&failure, true);
+                out.waiting.push(error::stream_event(&failure));
+                out.flush(true, &mut self.settle).await;
+                None
+            }
+            Err(failure) => Some((failure, self.settle, self.deltas.and_then(|deltas| deltas.into_state()))),
+        }
+    }
+
+    /// To the end mark, which is returned, or to whatever else ends the stream.
+    async fn relay(&mut self, out: &mut Out) -> Result<Option<Bytes>, Failure> {
+        loop {
+            while let Some(item) = self.feed.ready()? {
+                match item {
+                    Item::Event { frame, data, glance } => {
+                        if self.withhold_usage && glance.empty_choices && glance.usage.is_some() {
+                            continue;
+                        }
+                        match &mut self.deltas {
+                            None => out.waiting.push(frame.raw),
+                            Some(deltas) => deltas.event(frame, &data)?,
+                        }
+                    }
+                    Item::Comment(comment) => match &mut self.deltas {
+                        None => out.waiting.push(comment),
+                        Some(deltas) => deltas.pass(comment),
+                    },
+                    Item::Done(frame) => {
+                        self.finish(out).await?;
+                        return Ok(Some(frame.raw));
+                    }
+                    Item::End => {
+                        self.finish(out).await?;
+                        return Ok(None);
+                    }
+                }
+                if self.deltas.is_some() && self.windows(out).await? {
+                    return Ok(Some(Bytes::from_static(DONE)));
+                }
+                if out.waiting.len() > MAX_WAITING && !out.open {
+                    return Err(Failure::bad_gateway("no_content", "The provider sent events without content, too many of them."));
+                }
+            }
+            let content = self.deltas.as_ref().map_or_else(|| self.feed.had_content(), |deltas| deltas.released());
+            out.flush(content, &mut self.settle).await;
+            self.feed.fill().await?;
+        }
+    }
+
+    /// The provider is done: every piece gets its last window.
+    async fn finish(&mut self, out: &mut Out) -> Result<(), Failure> {
+        if let Some(deltas) = &mut self.deltas {
+            deltas.end();
+            self.windows(out).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the delta hooks on what is new. True: a plugin ended every choice, so the provider is cancelled and the end is ours.
+    async fn windows(&mut self, out: &mut Out) -> Result<bool, Failure> {
+        let Some(deltas) = &mut self.deltas else { return Ok(false) };
+        let verdict = deltas.run(&mut self.settle.record).await;
+        deltas.take_output(&mut out.waiting);
+        match verdict {
+            Verdict::Go => Ok(false),
+            Verdict::Finished => Ok(true),
+            Verdict::Stop(failure) => {
+                let released = deltas.released();
+                out.flush(released, &mut self.settle).await;
+                Err(failure)
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A whole reply: held until it is complete and known to be one, then shown to the reply hooks.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use sluice_dialect::document::Document;
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::openai_chat::reply;
+
+use super::attempt::{Answered, is_stream};
+use super::call::{Call, deadline};
+use super::upstream::{Source, Upstream};
+use crate::config::{ProviderLimits, Timeouts};
+use crate::hooks::reply::Decision;
+use crate::hooks::view::ReplyView;
+use crate::providers::decode::Decoder;
+
+/// A reply's bytes, checked to be one.
+pub struct Whole {
+    pub body: Bytes,
+    /// Kept with the provider's `content-encoding`.
+    pub encoded: bool,
+}
+
+/// Reads the reply to its end. Anything but an object with `choices` is the provider's failure.
+pub async fn read(
+    call: &mut Call,
+    answered: &mut Answered,
+    timeouts: &Timeouts,
+    limits: &ProviderLimits,
+) -> Result<Whole, Failure> {
+    if is_stream(&answered.upstream) {
+        return Err(Failure::bad_gateway(
+            "unexpected_stream",
+            "The provider sent an event stream for a call that asked for a whole reply.",
+        ));
+    }
+    let body = collect(call, &mut answered.upstream, timeouts, limits).await?;
+    if answered.encoded {
+        check_encoded(&answered.upstream, &body, limits)?;
+        return Ok(Whole { body, encoded: true });
+    }
+    reply::check(&body)?;
+    call.settle.record.usage = reply::usage(&body);
+    Ok(Whole { body, encoded: false })
+}
+
+/// A streamed call was answered with a whole body: an error in it is shown, anything else is not what was asked for.
+pub async fn instead_of_stream(
+    call: &mut Call,
+    answered: &mut Answered,
+    timeouts: &Timeouts,
+    limits: &ProviderLimits,
+) -> Failure {
+    let body = match collect(call, &mut answered.upstream, timeouts, limits).await {
+        Ok(body) => body,
+        Err(failure) => return failure,
+    };
+    match reply::check(&body) {
+        Err(failure) => failure,
+        Ok(()) => Failure::bad_gateway(
+            "unexpected_reply",
+            "The provider sent a whole reply for a call that asked for a stream.",
+        ),
+    }
+}
+
+async fn collect(
+    call: &mut Call,
+    upstream: &mut Upstream,
+    timeouts: &Timeouts,
+    limits: &ProviderLimits,
+) -> Result<Bytes, Failure> {
+    let began = Instant::now();
+    let until = deadline(upstream.head, timeouts.reply_body).min(deadline(upstream.sent, timeouts.total));
+    let body = upstream.source.collect(limits.reply_size, until).await;
+    if !matches!(upstream.source, Source::Ready(_)) {
+        call.settle.waited(began);
+    }
+    body.map_err(|broken| broken.failure(limits.reply_size, timeouts.reply_body))
+}
+
+/// A body that passes compressed is still checked where it can be read here; other encodings are the client's to judge.
+fn check_encoded(upstream: &Upstream, body: &[u8], limits: &ProviderLimits) -> Result<(), Failure> {
+    let Some(encoding) = upstream.headers.get(http::header::CONTENT_ENCODING) else { return Ok(()) };
+    let Ok(mut decoder) = Decoder::new(encoding.as_bytes(), limits.reply_size) else { return Ok(()) };
+    let unreadable = |detail| {
+        Failure::bad_gateway("invalid_encoding", "The provider's compressed reply cannot be read.").with_detail(detail)
+    };
+    let mut plain = decoder.push(body).map_err(unreadable)?.to_vec();
+    plain.extend_from_slice(&decoder.finish().map_err(unreadable)?);
+    reply::check(&plain)
+}
+
+/// What the reply hooks made of a whole reply.
+pub enum Judged {
+    /// The body to send, the provider's own where nothing was edited; `edited` says whether it was.
+    Reply { body: Bytes, edited: bool },
+    /// Try again, on that target or another.
+    Retry(Option<String>),
+}
+
+/// Shows a whole reply to the chain. `answered_by`: the plugin that answered instead of a provider.
+pub async fn judge(
+    call: &mut Call,
+    body: Bytes,
+    target: String,
+    upstream: Option<(Instant, Instant)>,
+    answered_by: Option<usize>,
+    max: usize,
+) -> Result<Judged, Failure> {
+    if !call.chain.has_reply_hooks() {
+        return Ok(Judged::Reply { body, edited: false });
+    }
+    let Some(mut state) = call.state.take() else {
+        return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's state is gone."));
+    };
+    let (first_byte, total) = upstream.map(|(sent, head)| (head - sent, sent.elapsed())).unwrap_or_default();
+    state.attempt = call.settle.record.attempts.max(1);
+    state.reply = Some(ReplyView { document: Document::new(body, reply::text_map, max), target, first_byte, total });
+    let decision;
+    (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;
+    let document = state.reply.take().map(|reply| reply.document);
+    call.state = Some(state);
+    match (decision, document) {
+        (Decision::Deny(failure) | Decision::Fail(failure), _) => Err(failure),
+        (Decision::Retry(target), _) => Ok(Judged::Retry(target)),
+        (Decision::Pass, Some(document)) => {
+            let edited = document.edited();
+            let body = document.commit();
+            if edited {
+                reply::check(&body).map_err(|failure| {
+                    Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", "A policy made the reply invalid.")
+                        .with_detail(failure.message)
+                })?;
+            }
+            Ok(Judged::Reply { body, edited })
+        }
+        (Decision::Pass, None) => {
+            Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's reply is gone."))
+        }
+    }
+}

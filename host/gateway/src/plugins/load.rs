@@ -1,0 +1,281 @@
+//! Makes the live chain what the directory asks for. A bad file costs nothing but its own news: its last good version goes on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluice_sandbox::{Component, Hook, LoadError, LoadErrorKind, Limits, Plugin, Sandbox, Spec};
+
+use super::Shared;
+use super::chain::{Chain, Entry};
+use super::dir::{Look, Wanted, scan};
+use super::status::{State, Status, Table};
+use crate::config::{OnError, PluginBlock, Plugins, Streams};
+use crate::observe::metrics::Metrics;
+
+/// Compiled components kept although no plugin uses them now, so that going back to one costs nothing.
+const COMPONENTS: usize = 16;
+/// A load that failed for want of time or room is tried again after this, doubling up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+pub struct Loader {
+    sandbox: Sandbox,
+    config: Plugins,
+    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
+    generation: u64,
+    known: BTreeMap<String, Known>,
+    components: HashMap<String, (Arc<Component>, u64)>,
+    looked: u64,
+}
+
+/// What happened to one plugin when its files were last looked at.
+struct Known {
+    looks: (Option<Look>, Option<Look>),
+    status: Status,
+    /// Digest and block of the live version.
+    live: Option<(String, PluginBlock)>,
+    retry: Option<(Instant, Duration)>,
+}
+
+/// Why a version is not live.
+struct Refused {
+    state: State,
+    why: String,
+    /// The machine's fault, perhaps, not the file's.
+    passing: bool,
+}
+
+impl Loader {
+    pub(super) fn new(sandbox: Sandbox, config: Plugins, metrics: Arc<Metrics>, shared: Arc<Shared>) -> Loader {
+        Loader {
+            sandbox,
+            config,
+            metrics,
+            shared,
+            generation: 0,
+            known: BTreeMap::new(),
+            components: HashMap::new(),
+            looked: 0,
+        }
+    }
+
+    /// Looks at the directory once and swaps the chain if anything about it changed.
+    pub async fn reconcile(&mut self) {
+        self.looked += 1;
+        let wanted = scan(&self.config.dir, &self.config.chain);
+        let before: Vec<Arc<Entry>> = self.entries();
+        let mut changed = self.looked == 1;
+        let gone: Vec<String> = self.known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            tracing::info!(plugin = %name, "plugin removed: its file is gone");
+            self.known.remove(&name);
+            changed = true;
+        }
+        for (name, wanted) in wanted {
+            if self.is_news(&name, &wanted) {
+                self.consider(name, wanted).await;
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish(&before);
+            self.sandbox.sweep();
+        }
+    }
+
+    fn is_news(&self, name: &str, wanted: &Wanted) -> bool {
+        match self.known.get(name) {
+            None => true,
+            Some(known) => known.looks != wanted.looks || known.retry.is_some_and(|(at, _)| Instant::now() >= at),
+        }
+    }
+
+    /// Takes one plugin's files as they are now.
+    async fn consider(&mut self, name: String, wanted: Wanted) {
+        let mut known = self.known.remove(&name).unwrap_or_else(|| Known {
+            looks: (None, None),
+            status: Status { state: State::Missing, entry: None, since: 0, error: None },
+            live: None,
+            retry: None,
+        });
+        let looks = wanted.looks.clone();
+        match self.version(&name, &wanted, &known).await {
+            Ok(version) => {
+                known.retry = None;
+                known.status.error = None;
+                known.status.state = State::Active;
+                if let Some((entry, digest, block)) = version {
+                    announce(&name, &entry);
+                    known.status.entry = Some(entry);
+                    known.status.since = self.generation + 1;
+                    known.live = Some((digest, block));
+                }
+            }
+            Err(refused) => refuse(&name, &mut known, refused),
+        }
+        known.looks = looks;
+        self.known.insert(name, known);
+    }
+
+    /// The version that the files ask for; `None` if it is the live one.
+    async fn version(
+        &mut self,
+        name: &str,
+        wanted: &Wanted,
+        known: &Known,
+    ) -> Result<Option<(Arc<Entry>, String, PluginBlock)>, Refused> {
+        let block = match &wanted.block {
+            Ok(block) => block.clone(),
+            Err(why) => return Err(Refused { state: State::Failed, why: why.clone(), passing: false }),
+        };
+        if !block.enabled {
+            return Err(Refused { state: State::Disabled, why: "`enabled: false`".into(), passing: false });
+        }
+        let file = wanted.component.display();
+        let bytes = fs::read(&wanted.component).map_err(|error| Refused {
+            state: State::Missing,
+            why: format!("{file} cannot be read: {error}"),
+            passing: true,
+        })?;
+        let digest = digest(&bytes);
+        if known.live.as_ref().is_some_and(|(live, with)| *live == digest && *with == block) {
+            return Ok(None);
+        }
+        let component = self.component(&digest, &bytes).map_err(|error| from_load(&error))?;
+        let plugin = match reusable(known, &digest, &block) {
+            Some(plugin) => plugin,
+            None => {
+                let spec = Spec { name: name.to_owned(), settings: block.settings.clone(), limits: limits(&block) };
+                self.sandbox.load(component, spec).await.map_err(|error| from_load(&error))?
+            }
+        };
+        let on_error = block.on_error.unwrap_or(OnError::Closed);
+        let default = if on_error == OnError::Closed { Streams::Hold } else { Streams::Skip };
+        let entry = Entry {
+            name: Arc::from(name),
+            digest: Arc::from(digest.trim_start_matches("sha256:").get(..12).unwrap_or(&digest)),
+            order: block.order,
+            on_error,
+            streams: block.streams.unwrap_or(default),
+            metrics: self.metrics.plugin(name),
+            plugin,
+        };
+        Ok(Some((Arc::new(entry), digest, block)))
+    }
+
+    fn component(&mut self, digest: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
+        if let Some((component, used)) = self.components.get_mut(digest) {
+            *used = self.looked;
+            return Ok(Arc::clone(component));
+        }
+        let component = self.sandbox.compile(bytes)?;
+        if self.components.len() >= COMPONENTS
+            && let Some(oldest) = self.components.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
+        {
+            self.components.remove(&oldest);
+        }
+        self.components.insert(digest.to_owned(), (Arc::clone(&component), self.looked));
+        Ok(component)
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.known.values().filter_map(|known| known.status.entry.clone()).collect()
+    }
+
+    /// Tells the world; a new generation only where the chain itself changed.
+    fn publish(&mut self, before: &[Arc<Entry>]) {
+        let table: Table = self.known.iter().map(|(name, known)| (name.clone(), known.status.clone())).collect();
+        let entries = self.entries();
+        let live = |name: &String| table.get(name).is_some_and(|status| status.entry.is_some());
+        let missing: Vec<String> = self.config.required.iter().filter(|name| !live(name)).cloned().collect();
+        let stale = table.values().filter(|status| status.state == State::Stale).count();
+        self.metrics.stale.set(stale as i64);
+        let same = entries.len() == before.len() && entries.iter().zip(before).all(|(a, b)| Arc::ptr_eq(a, b));
+        if same && self.generation > 0 {
+            self.shared.update(table);
+            return;
+        }
+        self.generation += 1;
+        self.metrics.generation.set(self.generation as i64);
+        if !missing.is_empty() {
+            tracing::error!("not ready: required plugins are not loaded: {}", missing.join(", "));
+        }
+        self.shared.publish(Chain::new(self.generation, entries, missing), table);
+    }
+}
+
+fn refuse(name: &str, known: &mut Known, refused: Refused) {
+    let Refused { state, why, passing } = refused;
+    known.retry = passing.then(|| {
+        let wait = known.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
+        (Instant::now() + wait, wait)
+    });
+    // Taking a plugin out is what the operator asked for; a bad file is not.
+    let keeps = known.status.entry.is_some() && !matches!(state, State::Disabled | State::Missing);
+    if keeps {
+        tracing::error!(plugin = %name, "the new version is refused, the last good one goes on: {why}");
+        known.status.state = State::Stale;
+    } else {
+        match state {
+            State::Disabled => tracing::info!(plugin = %name, "plugin disabled"),
+            State::Waiting => tracing::warn!(plugin = %name, "plugin waits: {why}"),
+            _ => tracing::error!(plugin = %name, "plugin not loaded: {why}"),
+        }
+        known.status.state = state;
+        known.status.entry = None;
+        known.live = None;
+    }
+    known.status.error = Some(why);
+}
+
+fn from_load(error: &LoadError) -> Refused {
+    let state = if error.kind == LoadErrorKind::NeedsSettings { State::Waiting } else { State::Failed };
+    let passing = matches!(
+        error.kind,
+        LoadErrorKind::Start | LoadErrorKind::Configure | LoadErrorKind::DryRun | LoadErrorKind::Host
+    );
+    Refused { state, why: error.message.clone(), passing }
+}
+
+fn announce(name: &str, entry: &Entry) {
+    let manifest = entry.plugin.manifest();
+    let streams = match entry.has(Hook::OnResponse) && !entry.has(Hook::OnDelta) {
+        true => format!(", streams: {}", format!("{:?}", entry.streams).to_lowercase()),
+        false => String::new(),
+    };
+    tracing::info!(
+        plugin = %name, version = %manifest.version, digest = %entry.digest, order = entry.order,
+        on_error = if entry.on_error == OnError::Closed { "closed" } else { "open" },
+        "plugin live: {}{streams}", entry.hooks()
+    );
+}
+
+/// The running plugin, when only its place or its policy on errors changed.
+fn reusable(known: &Known, digest: &str, block: &PluginBlock) -> Option<Arc<Plugin>> {
+    let (live, with) = known.live.as_ref()?;
+    let same = live == digest && with.settings == block.settings && with.limits == block.limits;
+    if same { known.status.entry.as_ref().map(|entry| Arc::clone(&entry.plugin)) } else { None }
+}
+
+fn limits(block: &PluginBlock) -> Limits {
+    Limits {
+        wall: block.limits.wall,
+        delta_wall: block.limits.delta,
+        start: block.limits.start,
+        memory: block.limits.memory,
+        concurrency: u32::try_from(block.limits.concurrency).unwrap_or(u32::MAX),
+        ..Limits::default()
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut out = String::with_capacity(71);
+    out.push_str("sha256:");
+    for byte in digest.as_ref() {
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out
+}

@@ -1,0 +1,74 @@
+//! When to look at the plugins directory again: on its events, after they have settled, and every two seconds all the same.
+//!
+//! The directory is watched, never a file: editors and deployments replace files, and a watch follows the old one. Events only say
+//! "look"; what changed is found by looking. Without a working watch (some network and container file systems) the rescan alone serves.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::load::Loader;
+
+/// Quiet time before a look, so that a file is not read while it is written.
+const SETTLE: Duration = Duration::from_millis(80);
+/// A directory that never gets quiet is looked at all the same.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(400);
+const RESCAN: Duration = Duration::from_secs(2);
+
+/// Runs the first load, then watches for the life of the process. Returns when the first chain is live.
+pub fn start(mut loader: Loader, dir: PathBuf) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| format!("the plugin loader: {error}"))?;
+    let (loaded, first) = channel();
+    std::thread::Builder::new()
+        .name("plugins".into())
+        .spawn(move || {
+            let (events, arrived) = channel();
+            let mut watcher = watch(&dir, &events);
+            runtime.block_on(loader.reconcile());
+            let _ = loaded.send(());
+            while wait(&arrived) {
+                runtime.block_on(loader.reconcile());
+                if watcher.is_none() {
+                    watcher = watch(&dir, &events);
+                }
+            }
+        })
+        .map_err(|error| format!("the plugin loader: {error}"))?;
+    first.recv().map_err(|_| "the plugin loader ended before its first load".to_owned())
+}
+
+/// `None` where the directory is missing or cannot be watched; tried again at every rescan.
+fn watch(dir: &Path, events: &Sender<()>) -> Option<RecommendedWatcher> {
+    if !dir.is_dir() {
+        return None;
+    }
+    let events = events.clone();
+    let mut watcher = notify::recommended_watcher(move |_event| {
+        let _ = events.send(());
+    })
+    .ok()?;
+    match watcher.watch(dir, RecursiveMode::NonRecursive) {
+        Ok(()) => Some(watcher),
+        Err(error) => {
+            tracing::debug!("{} cannot be watched, it is looked at every two seconds: {error}", dir.display());
+            None
+        }
+    }
+}
+
+/// Until there is reason to look. False when nobody can send any more.
+fn wait(arrived: &Receiver<()>) -> bool {
+    match arrived.recv_timeout(RESCAN) {
+        Ok(()) => {}
+        Err(RecvTimeoutError::Timeout) => return true,
+        Err(RecvTimeoutError::Disconnected) => return false,
+    }
+    let since = Instant::now();
+    while since.elapsed() < SETTLE_AT_MOST && arrived.recv_timeout(SETTLE).is_ok() {}
+    true
+}

@@ -1,0 +1,332 @@
+//! The client side of HTTP: sockets, connections, framing, limits, routes, and who may ask at all.
+//!
+//! One current-thread runtime a core, each on its own OS thread with its own sockets: a call never changes threads, so nothing on its
+//! way needs a lock. hyper's HTTP/1 server is used directly. A web framework would bring a router for eight paths (`route.rs` is one
+//! match), and it needs futures that may change threads. This module knows no provider, no plugin and no dialect beyond how a failure
+//! is spelt; what a request means is the [`Site`]'s.
+
+mod body;
+mod connection;
+mod head;
+mod listen;
+mod loopback;
+mod respond;
+mod route;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::HeaderMap;
+use sluice_dialect::failure::Failure;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+
+pub use listen::Listening;
+pub use loopback::Names;
+pub use respond::{failure, json, with_type};
+pub use route::Page;
+
+use crate::exchange::{Handler, Reply};
+use crate::governance::keys::Caller;
+use connection::{Guard, Shared};
+
+/// What the server serves.
+pub trait Site: Handler {
+    /// Who asks, by the request's credential. `Ok(None)` is an anonymous caller who may ask if the loopback rules let the request pass.
+    ///
+    /// # Errors
+    /// The failure to send when the credential is wrong, or missing where one is needed.
+    fn admit(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure>;
+
+    /// Whether the request carries the admin token; `Ok(false)` where none is configured, and the loopback rules then apply.
+    ///
+    /// # Errors
+    /// The failure to send when a token is needed and is not there.
+    fn administer(&self, headers: &HeaderMap) -> Result<bool, Failure>;
+
+    /// One of the gateway's own pages; quick, and without waiting.
+    fn page(&self, page: Page) -> Reply;
+}
+
+/// What a client may take of the server. Every one has a default that suits a gateway of language models.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From a head's first byte to its last.
+    pub head: Duration,
+    /// A head's size in bytes, with line ends; at least 8 KiB.
+    pub head_bytes: usize,
+    /// From a complete head to its body's last byte.
+    pub body: Duration,
+    /// A body's size in bytes.
+    pub body_bytes: u64,
+    /// How long a connection stays open between calls.
+    pub idle: Duration,
+    /// How long a client may take no byte of a reply that waits for it.
+    pub stall: Duration,
+    /// Calls at once, over all threads; more get 503.
+    pub max_calls: usize,
+    /// Connections at once, over all threads; more wait to be accepted.
+    pub max_connections: usize,
+    /// How long calls may go on once the server has been asked to stop.
+    pub shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: Duration::from_secs(10),
+            head_bytes: 64 * 1024,
+            body: Duration::from_secs(60),
+            body_bytes: 64 * 1024 * 1024,
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
+            max_calls: 4096,
+            max_connections: 16_384,
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Limits and the names that anonymous callers may use.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub limits: Limits,
+    pub names: Names,
+}
+
+/// Asks the server to stop, from any thread.
+#[derive(Clone, Debug)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        Shutdown(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Shutdown {
+    /// No new connections and no further calls on open ones; calls under way go on for at most [`Limits::shutdown`].
+    pub fn drain(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+/// The serving threads.
+#[derive(Debug)]
+pub struct Running {
+    threads: Vec<JoinHandle<()>>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Running {
+    /// Calls under way, over all threads.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every thread has stopped after [`Shutdown::drain`].
+    ///
+    /// # Errors
+    /// When a serving thread panicked outside a connection.
+    pub fn join(self) -> Result<(), String> {
+        let mut result = Ok(());
+        for thread in self.threads {
+            if thread.join().is_err() {
+                result = Err("a serving thread panicked".to_owned());
+            }
+        }
+        result
+    }
+}
+
+/// Starts one thread for each set of sockets in `listening`. `make` builds the site of one thread on that thread, inside its runtime.
+///
+/// # Errors
+/// When a thread, its runtime or its site cannot be made; the threads that could are stopped again.
+pub fn serve<S, F>(listening: Listening, options: Options, shutdown: &Shutdown, make: F) -> Result<Running, String>
+where
+    S: Site,
+    F: Fn(usize) -> Result<Rc<S>, String> + Send + Sync + 'static,
+{
+    let make = Arc::new(make);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let options = Arc::new(options);
+    let count = listening.threads.len();
+    let (ready, started) = mpsc::channel();
+    let mut threads = Vec::with_capacity(count);
+    for (index, sockets) in listening.threads.into_iter().enumerate() {
+        let (make, calls, options, ready) =
+            (Arc::clone(&make), Arc::clone(&calls), Arc::clone(&options), ready.clone());
+        let connections = options.limits.max_connections.div_ceil(count);
+        let drained = shutdown.0.subscribe();
+        let run = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(tokio::runtime::LocalOptions::default())
+            {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = ready.send(Err(format!("cannot start a serving thread: {error}")));
+                    return;
+                }
+            };
+            runtime.block_on(async {
+                let site = make(index).and_then(|site| Ok((site, listeners(sockets)?)));
+                match site {
+                    Ok((site, listeners)) => {
+                        let _ = ready.send(Ok(()));
+                        drop(ready);
+                        let context = Rc::new(service::Context { site, options, calls });
+                        serve_thread(context, listeners, connections, drained).await;
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                }
+            });
+            // Cuts what is left of the calls. Name look-ups may still block a helper thread; nobody waits for them.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name(format!("serve-{index}")).spawn(run);
+        threads.push(thread.map_err(|error| {
+            shutdown.drain();
+            format!("cannot start a serving thread: {error}")
+        })?);
+    }
+    drop(ready);
+    for result in started {
+        if let Err(error) = result {
+            shutdown.drain();
+            return Err(error);
+        }
+    }
+    Ok(Running { threads, calls })
+}
+
+fn listeners(sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, String> {
+    let listener = |socket| TcpListener::from_std(socket).map_err(|error| format!("cannot listen: {error}"));
+    sockets.into_iter().map(listener).collect()
+}
+
+/// The open connections of one thread.
+#[derive(Default)]
+struct Connections {
+    open: RefCell<HashMap<u64, Rc<Shared>>>,
+    closed: Notify,
+}
+
+impl Connections {
+    async fn fewer_than(&self, count: usize) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open.borrow().len() < count {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+/// Removes the connection from its thread's list however its task ends.
+struct Listed {
+    connections: Rc<Connections>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.connections.open.borrow_mut().remove(&self.number);
+        self.connections.closed.notify_waiters();
+    }
+}
+
+async fn serve_thread<S: Site>(
+    context: Rc<service::Context<S>>,
+    listeners: Vec<TcpListener>,
+    max: usize,
+    mut drained: watch::Receiver<bool>,
+) {
+    let connections = Rc::new(Connections::default());
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (context, connections, mut drained) = (Rc::clone(&context), Rc::clone(&connections), drained.clone());
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = accept(context, listener, connections, index as u64, max) => {}
+                _ = drained.wait_for(|drained| *drained) => {}
+            }
+        });
+    }
+    // An error means that nobody is left to ask, which stops the server as well.
+    let _ = drained.wait_for(|drained| *drained).await;
+    for shared in connections.open.borrow().values() {
+        shared.drain();
+    }
+    let limit = context.options.limits.shutdown;
+    if tokio::time::timeout(limit, connections.fewer_than(1)).await.is_err() {
+        let cut = connections.open.borrow().len();
+        tracing::warn!(cut, "connections were cut: their calls outlasted the limit for stopping");
+    }
+}
+
+/// Accepts for as long as it is polled. Two listeners of a thread count their connections apart, in steps of 16.
+async fn accept<S: Site>(
+    context: Rc<service::Context<S>>,
+    listener: TcpListener,
+    connections: Rc<Connections>,
+    first: u64,
+    max: usize,
+) {
+    let mut number = first;
+    loop {
+        connections.fewer_than(max.max(1)).await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                number = number.wrapping_add(16);
+                let shared = Shared::new();
+                connections.open.borrow_mut().insert(number, Rc::clone(&shared));
+                let listed = Listed { connections: Rc::clone(&connections), number };
+                tokio::task::spawn_local(serve_connection(Rc::clone(&context), stream, shared, listed));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: others must close first, and a tight loop would not let them.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection<S: Site>(
+    context: Rc<service::Context<S>>,
+    stream: TcpStream,
+    shared: Rc<Shared>,
+    _listed: Listed,
+) {
+    // Without it the end of a reply may wait 40 ms for the client's acknowledgement of its beginning.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a client connection cannot do without delay");
+    }
+    let limits = &context.options.limits;
+    let guard = Guard::new(stream, limits.head_bytes, Rc::clone(&shared));
+    let service =
+        hyper::service::service_fn(|request| service::answer(Rc::clone(&context), Rc::clone(&shared), request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .half_close(false)
+        .header_read_timeout(None)
+        .writev(true)
+        .serve_connection(guard, service);
+    connection::drive(connection, &shared, limits).await;
+}

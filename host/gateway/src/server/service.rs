@@ -1,0 +1,216 @@
+//! One request's way from its head to the site and back: refusals first, in the order of what they cost.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use sluice_dialect::failure::{Blame, Failure};
+
+use super::body::{self, Unread};
+use super::connection::{Shared, Turn};
+use super::route::{self, Missed, Page, Route};
+use super::{Options, Site, loopback, respond};
+use crate::exchange::{Inbound, Reply, ReplyBody, Road};
+use crate::governance::keys::Caller;
+
+/// What all connections of a thread share.
+pub(super) struct Context<S> {
+    pub(super) site: Rc<S>,
+    pub(super) options: Arc<Options>,
+    pub(super) calls: Arc<AtomicUsize>,
+}
+
+/// The client has left; hyper closes the connection.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the client left")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// One of the calls that may run at once.
+struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    fn take(calls: &Arc<AtomicUsize>, max: usize) -> Option<Permit> {
+        let permit = Permit(Arc::clone(calls));
+        (calls.fetch_add(1, Ordering::Relaxed) < max).then_some(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A reply's body that ends the connection's turn, and frees the call's place, with its last byte.
+pub(super) struct Sent {
+    body: ReplyBody,
+    _permit: Option<Permit>,
+    _turn: Turn,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Serves one request. The future is dropped, wherever it stands, when the client leaves.
+pub(super) async fn answer<S: Site>(
+    context: Rc<Context<S>>,
+    shared: Rc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Gone> {
+    let turn = Turn::begin(&shared);
+    let (parts, body) = request.into_parts();
+    let id = respond::request_id(&parts.headers);
+    let name = HeaderValue::try_from(id.as_str()).ok();
+    let has_body = !body.is_end_stream();
+    let mut permit = None;
+    let mut reply = match find(&context, &shared, &parts, &id) {
+        Ok(Route::Road(road)) => match check(&context, &parts, has_body) {
+            Ok((caller, taken)) => {
+                permit = Some(taken);
+                call(&context, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
+            }
+            Err(failure) => early(&shared, has_body, respond::failure(&failure, &id)),
+        },
+        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(page)),
+        Err(reply) => early(&shared, has_body, reply),
+    };
+    if let Some(name) = name {
+        reply.headers_mut().insert(respond::REQUEST_ID, name);
+    }
+    if shared.must_close() {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(reply.map(|body| Sent { body, _permit: permit, _turn: turn }))
+}
+
+/// A reply to a request whose body nobody has read.
+fn early(shared: &Shared, has_body: bool, reply: Reply) -> Reply {
+    if has_body {
+        shared.linger();
+    }
+    reply
+}
+
+/// The route, or the reply that says why there is none.
+fn find<S: Site>(context: &Context<S>, shared: &Shared, parts: &Parts, id: &str) -> Result<Route, Reply> {
+    if let Some(refusal) = shared.take_refusal() {
+        return Err(respond::refused(refusal, id));
+    }
+    if wants_websocket(&parts.headers) {
+        return Err(respond::no_websocket(id));
+    }
+    match route::find(&parts.method, parts.uri.path()) {
+        Ok(Route::Page(page)) => match may_see(context, parts, page) {
+            Ok(()) => Ok(Route::Page(page)),
+            Err(failure) => Err(respond::failure(&failure, id)),
+        },
+        Ok(route) => Ok(route),
+        Err(Missed::Method(allow)) if parts.method == Method::OPTIONS => Err(respond::options(allow)),
+        Err(Missed::Method(allow)) => Err(respond::wrong_method(allow, id)),
+        Err(Missed::Path) => Err(respond::not_found(parts.uri.path(), id)),
+        Err(Missed::Name) => {
+            let failed = Failure::invalid("malformed_model_name", "The model's name in the path is malformed.");
+            Err(respond::failure(&failed, id))
+        }
+    }
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let names = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket")))
+    };
+    headers.get_all(UPGRADE).iter().any(names)
+}
+
+/// Pages that say more than that the gateway runs need the admin token or, for metrics, a known caller; without either, a request that no
+/// foreign web page can have made.
+fn may_see<S: Site>(context: &Context<S>, parts: &Parts, page: Page) -> Result<(), Failure> {
+    let known = match page {
+        Page::Live | Page::Ready | Page::Health => true,
+        Page::Plugins => context.site.administer(&parts.headers)?,
+        Page::Metrics => {
+            matches!(context.site.administer(&parts.headers), Ok(true)) || context.site.admit(&parts.headers)?.is_some()
+        }
+    };
+    if known {
+        return Ok(());
+    }
+    loopback::check(&context.options.names, parts.uri.authority(), &parts.headers, false)
+}
+
+/// Everything that a head can tell: room for one more call, the caller, and how the body is written.
+fn check<S: Site>(context: &Context<S>, parts: &Parts, has_body: bool) -> Result<(Option<Caller>, Permit), Failure> {
+    let permit = Permit::take(&context.calls, context.options.limits.max_calls)
+        .ok_or_else(|| Failure::overloaded("The gateway is serving as many calls as it may; try again soon."))?;
+    let caller = context.site.admit(&parts.headers)?;
+    if caller.is_none() {
+        loopback::check(&context.options.names, parts.uri.authority(), &parts.headers, has_body)?;
+    }
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if parts.headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        return Ok((caller, permit));
+    }
+    Err(Failure::new(
+        Blame::Client,
+        415,
+        "invalid_request_error",
+        "unsupported_content_encoding",
+        "Send the body without content-encoding: compressed requests are not served.",
+    ))
+}
+
+/// A checked head, on its way to the site.
+struct Head {
+    road: Road,
+    caller: Option<Caller>,
+    id: String,
+    headers: HeaderMap,
+}
+
+async fn call<S: Site>(context: &Context<S>, shared: &Shared, head: Head, body: Incoming) -> Result<Reply, Gone> {
+    let body = match body::read(body, &context.options.limits).await {
+        Ok(body) => body,
+        Err(Unread::Gone) => return Err(Gone),
+        Err(Unread::Refused(failure)) => {
+            shared.linger();
+            let mut reply = respond::failure(&failure, &head.id);
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(reply);
+        }
+    };
+    let Head { road, caller, id, headers } = head;
+    let inbound = Inbound { id, started: shared.started(), road, headers, body, caller };
+    Ok(Rc::clone(&context.site).handle(inbound).await)
+}

@@ -1,0 +1,229 @@
+//! The host's side of `call`, `reply` and `host`: caps what a guest hands over, and forwards.
+//!
+//! What a function means is the view's business; here is only what protects the host from a guest.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::bindings::imports::{call, host, reply, text, types};
+use crate::state::State;
+use crate::view;
+
+const MAX_LOG: usize = 4 << 10;
+const MAX_LAST_ERROR: usize = 1 << 10;
+const MAX_RANDOM: u32 = 1024;
+const MAX_COUNT_NAME: usize = 64;
+
+type Answer<T> = wasmtime::Result<T>;
+type Edit = Answer<Result<(), types::Fault>>;
+
+impl types::Host for State {}
+impl text::Host for State {}
+
+/// The longest prefix of at most `max` bytes that ends between characters.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+fn fault(fault: view::Fault) -> types::Fault {
+    match fault {
+        view::Fault::InvalidConfig(text) => types::Fault::InvalidConfig(text),
+        view::Fault::Invalid(text) => types::Fault::Invalid(text),
+        view::Fault::Denied(text) => types::Fault::Denied(text),
+        view::Fault::Unavailable(text) => types::Fault::Unavailable(text),
+        view::Fault::Internal(text) => types::Fault::Internal(text),
+    }
+}
+
+fn texts(texts: view::Texts) -> text::Texts {
+    text::Texts { joined: texts.joined, pieces: texts.pieces.into_iter().map(piece).collect() }
+}
+
+fn piece(piece: view::Piece) -> text::Piece {
+    let role = match piece.role {
+        view::Role::System => text::Role::System,
+        view::Role::User => text::Role::User,
+        view::Role::Assistant => text::Role::Assistant,
+        view::Role::Tool => text::Role::Tool,
+        view::Role::Other => text::Role::Other,
+    };
+    text::Piece { role, kind: kind(piece.kind), choice: piece.choice }
+}
+
+pub(crate) fn kind(kind: view::Kind) -> text::Kind {
+    match kind {
+        view::Kind::Text => text::Kind::Text,
+        view::Kind::Reasoning => text::Kind::Reasoning,
+        view::Kind::Refusal => text::Kind::Refusal,
+        view::Kind::ToolArguments => text::Kind::ToolArguments,
+        view::Kind::ToolResult => text::Kind::ToolResult,
+        view::Kind::Other => text::Kind::Other,
+    }
+}
+
+impl call::Host for State {
+    fn id(&mut self) -> Answer<String> {
+        Ok(self.call("id")?.id())
+    }
+    fn operation(&mut self) -> Answer<String> {
+        Ok(self.call("operation")?.operation())
+    }
+    fn dialect(&mut self) -> Answer<String> {
+        Ok(self.call("dialect")?.dialect())
+    }
+    fn model(&mut self) -> Answer<String> {
+        Ok(self.call("model")?.model())
+    }
+    fn set_model(&mut self, model: String) -> Edit {
+        Ok(self.call("set-model")?.set_model(model).map_err(fault))
+    }
+    fn streaming(&mut self) -> Answer<bool> {
+        Ok(self.call("streaming")?.streaming())
+    }
+    fn attempt(&mut self) -> Answer<u32> {
+        Ok(self.call("attempt")?.attempt())
+    }
+    fn caller(&mut self, field: String) -> Answer<Option<String>> {
+        Ok(self.call("caller")?.caller(&field))
+    }
+    fn header(&mut self, name: String) -> Answer<Option<String>> {
+        Ok(self.call("header")?.header(&name))
+    }
+    fn set_reply_header(&mut self, name: String, value: String) -> Edit {
+        Ok(self.call("set-reply-header")?.set_reply_header(name, value).map_err(fault))
+    }
+    fn all_text(&mut self) -> Answer<text::Texts> {
+        Ok(texts(self.call("all-text")?.all_text()))
+    }
+    fn tool_name(&mut self, piece: u32) -> Answer<Option<String>> {
+        Ok(self.call("tool-name")?.tool_name(piece))
+    }
+    fn last_user_text(&mut self) -> Answer<Option<String>> {
+        Ok(self.call("last-user-text")?.last_user_text())
+    }
+    fn set_text(&mut self, piece: u32, text: String) -> Edit {
+        Ok(self.call("set-text")?.set_text(piece, text).map_err(fault))
+    }
+    fn get(&mut self, pointer: String) -> Answer<Option<String>> {
+        Ok(self.call("get")?.get(&pointer))
+    }
+    fn set(&mut self, pointer: String, json: String) -> Edit {
+        Ok(self.call("set")?.set(&pointer, json).map_err(fault))
+    }
+    fn insert(&mut self, pointer: String, json: String) -> Edit {
+        Ok(self.call("insert")?.insert(&pointer, json).map_err(fault))
+    }
+    fn remove(&mut self, pointer: String) -> Edit {
+        Ok(self.call("remove")?.remove(&pointer).map_err(fault))
+    }
+    fn recall(&mut self, key: String) -> Answer<Option<Vec<u8>>> {
+        Ok(self.call("recall")?.recall(&key))
+    }
+    fn remember(&mut self, key: String, value: Vec<u8>) -> Edit {
+        Ok(self.call("remember")?.remember(key, value).map_err(fault))
+    }
+    fn tag(&mut self, key: String, value: String) -> Edit {
+        Ok(self.call("tag")?.tag(key, value).map_err(fault))
+    }
+    fn tagged(&mut self, key: String) -> Answer<Option<String>> {
+        Ok(self.call("tagged")?.tagged(&key))
+    }
+    fn remaining_ms(&mut self) -> Answer<u64> {
+        Ok(self.call("remaining-ms")?.remaining_ms())
+    }
+}
+
+impl reply::Host for State {
+    fn target(&mut self) -> Answer<String> {
+        Ok(self.reply("target")?.reply_target())
+    }
+    fn all_text(&mut self) -> Answer<text::Texts> {
+        Ok(texts(self.reply("all-text")?.reply_all_text()))
+    }
+    fn tool_name(&mut self, piece: u32) -> Answer<Option<String>> {
+        Ok(self.reply("tool-name")?.reply_tool_name(piece))
+    }
+    fn set_text(&mut self, piece: u32, text: String) -> Edit {
+        Ok(self.reply("set-text")?.reply_set_text(piece, text).map_err(fault))
+    }
+    fn finish_reason(&mut self, choice: u32) -> Answer<Option<String>> {
+        Ok(self.reply("finish-reason")?.reply_finish_reason(choice))
+    }
+    fn tokens(&mut self, class: String) -> Answer<Option<u64>> {
+        Ok(self.reply("tokens")?.reply_tokens(&class))
+    }
+    fn get(&mut self, pointer: String) -> Answer<Option<String>> {
+        Ok(self.reply("get")?.reply_get(&pointer))
+    }
+    fn set(&mut self, pointer: String, json: String) -> Edit {
+        Ok(self.reply("set")?.reply_set(&pointer, json).map_err(fault))
+    }
+    fn remove(&mut self, pointer: String) -> Edit {
+        Ok(self.reply("remove")?.reply_remove(&pointer).map_err(fault))
+    }
+    fn first_byte_ms(&mut self) -> Answer<u32> {
+        Ok(self.reply("first-byte-ms")?.reply_first_byte_ms())
+    }
+    fn total_ms(&mut self) -> Answer<u32> {
+        Ok(self.reply("total-ms")?.reply_total_ms())
+    }
+}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) -> Answer<()> {
+        let message = cut(&message, MAX_LOG);
+        if level == host::Level::Error {
+            // Kept even past the cap on messages: the last one may explain the trap that follows.
+            self.last_error = Some(cut(message, MAX_LAST_ERROR).to_owned());
+        }
+        if self.logs_left == 0 {
+            return Ok(());
+        }
+        self.logs_left -= 1;
+        if self.in_hook() {
+            let level = match level {
+                host::Level::Trace => view::Level::Trace,
+                host::Level::Debug => view::Level::Debug,
+                host::Level::Info => view::Level::Info,
+                host::Level::Warn => view::Level::Warn,
+                host::Level::Error => view::Level::Error,
+            };
+            self.call("log")?.log(level, message);
+            return Ok(());
+        }
+        let plugin = self.common.name.as_str();
+        match level {
+            host::Level::Trace => tracing::trace!(plugin, "{message}"),
+            host::Level::Debug => tracing::debug!(plugin, "{message}"),
+            host::Level::Info => tracing::info!(plugin, "{message}"),
+            host::Level::Warn => tracing::warn!(plugin, "{message}"),
+            host::Level::Error => tracing::error!(plugin, "{message}"),
+        }
+        Ok(())
+    }
+
+    fn now_ms(&mut self) -> Answer<u64> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn random(&mut self, length: u32) -> Answer<Vec<u8>> {
+        if length > MAX_RANDOM {
+            // Fewer bytes than asked for would be taken for all of them.
+            return Err(wasmtime::format_err!(
+                "`host.random` was asked for {length} bytes; at most {MAX_RANDOM} are given"
+            ));
+        }
+        let mut bytes = vec![0; length as usize];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| wasmtime::format_err!("the system gave no randomness"))?;
+        Ok(bytes)
+    }
+
+    fn count(&mut self, name: String, by: u64) -> Answer<()> {
+        let name = cut(&name, MAX_COUNT_NAME);
+        let shown = !name.is_empty() && !name.contains(char::is_control);
+        if self.in_hook() && shown && self.common.may_count(name) {
+            self.call("count")?.count(name, by);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! From a checked component and its settings to a plugin that serves: start, manifest, configure, dry run.
+//!
+//! Whatever fails here fails before the plugin meets a call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::canned::{Canned, REPLY_TEXT};
+use crate::clock::{Failure, guarded};
+use crate::component::Component;
+use crate::engine::Sandbox;
+use crate::error::{ErrorKind, LoadError, LoadErrorKind};
+use crate::explain::explain;
+use crate::hook::{Hook, HookSet};
+use crate::instance::{Instance, Refusal};
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::plugin::Plugin;
+use crate::state::Common;
+use crate::verdict::{self, Window};
+use crate::view::Kind;
+
+/// How a component is to be used.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub name: String,
+    /// JSON. `None`: the operator gave none, which is `{}` to the plugin unless its manifest requires some.
+    pub settings: Option<String>,
+    pub limits: Limits,
+}
+
+impl Sandbox {
+    /// Runs guest code, yielding at every tick; needs a tokio runtime with timers. Takes at most `Limits::start` once for starting and
+    /// `configure`, once for the manifest and once for each hook of the dry run.
+    ///
+    /// # Errors
+    /// Every kind from `Memory` on.
+    pub async fn load(&self, component: Arc<Component>, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
+        let Spec { name, settings, mut limits } = spec;
+        // The pool's slots are no larger; so the limit that a refusal names is the one that held.
+        limits.memory = limits.memory.min(self.0.config.max_memory);
+        check_memory(&component, &limits)?;
+        let common = Arc::new(Common::new(name));
+        let deadline = Instant::now() + limits.start;
+        let mut instance = Instance::start(&self.0, &component, &common, &limits, deadline)
+            .await
+            .map_err(|refusal| refused(refusal, LoadErrorKind::Start))?;
+        let manifest = manifest(&mut instance, &common.name, &limits).await?;
+        let required = manifest.required_settings();
+        if settings.is_none() && !required.is_empty() {
+            return Err(LoadError::new(
+                LoadErrorKind::NeedsSettings,
+                format!("needs settings: {}; write them under `settings:` of the plugin", required.join(", ")),
+            ));
+        }
+        let settings = settings.unwrap_or_else(|| "{}".to_owned());
+        let deadline = Instant::now() + limits.start;
+        let wanted = instance
+            .configure(&settings, &limits, deadline)
+            .await
+            .map_err(|refusal| refused(refusal, LoadErrorKind::Configure))?;
+        let hooks = wanted_hooks(component.hooks(), wanted)?;
+        for hook in hooks.iter() {
+            dry_run(&mut instance, hook, &limits).await?;
+        }
+        // It has seen a call that never was; the plugin's calls start on others.
+        drop(instance);
+        let plugin = Plugin::new(self.clone(), component, common, settings, limits, manifest, hooks);
+        Ok(Arc::new(plugin))
+    }
+}
+
+/// Says it in the operator's terms before the engine would in its own.
+fn check_memory(component: &Component, limits: &Limits) -> Result<(), LoadError> {
+    const PAGE: u64 = 64 << 10;
+    let pages = component
+        .pre
+        .component()
+        .resources_required()
+        .and_then(|required| required.max_initial_memory_size)
+        .unwrap_or(0);
+    let bytes = pages.saturating_mul(PAGE);
+    if bytes > limits.memory as u64 {
+        return Err(LoadError::new(
+            LoadErrorKind::Memory,
+            format!("starts with {bytes} bytes of memory and its limit is {}; raise `limits.memory`", limits.memory),
+        ));
+    }
+    Ok(())
+}
+
+fn refused(refusal: Refusal, otherwise: LoadErrorKind) -> LoadError {
+    let kind = match refusal.kind {
+        _ if refusal.settings => LoadErrorKind::Settings,
+        ErrorKind::Memory => LoadErrorKind::Memory,
+        ErrorKind::Overload => LoadErrorKind::Host,
+        _ => otherwise,
+    };
+    LoadError::new(kind, refusal.message)
+}
+
+async fn manifest(instance: &mut Instance, name: &str, limits: &Limits) -> Result<Manifest, LoadError> {
+    let Some(guest) = &instance.guests.about else { return Ok(Manifest::absent(name)) };
+    let deadline = Instant::now() + limits.start;
+    instance.store.data_mut().deadline = deadline;
+    instance.store.set_epoch_deadline(1);
+    match guarded(deadline, guest.call_manifest(&mut instance.store)).await {
+        Ok(text) => Manifest::parse(&text, name),
+        Err(failure) => {
+            let (_, message) = explain(&failure, instance.store.data(), "`about.manifest`", limits.start);
+            Err(LoadError::new(LoadErrorKind::Manifest, message))
+        }
+    }
+}
+
+/// Absent: all; a name that is no exported hook is a mistake that would leave calls unguarded.
+fn wanted_hooks(exported: HookSet, wanted: Option<Vec<String>>) -> Result<HookSet, LoadError> {
+    let Some(wanted) = wanted else { return Ok(exported) };
+    wanted
+        .iter()
+        .map(|name| {
+            Hook::parse(name).filter(|hook| exported.contains(*hook)).ok_or_else(|| {
+                let name = crate::manifest::printable(name, 64);
+                LoadError::new(
+                    LoadErrorKind::Configure,
+                    format!("`lifecycle.configure` asked for the hook `{name}`; the component exports: {exported}"),
+                )
+            })
+        })
+        .collect()
+}
+
+/// One hook on the canned call: a denial or a fault is an answer, anything else refuses the file.
+async fn dry_run(instance: &mut Instance, hook: Hook, limits: &Limits) -> Result<(), LoadError> {
+    let deadline = Instant::now() + limits.start;
+    instance.begin(hook, Box::new(Canned), deadline);
+    let ended = run_canned(instance, hook, deadline).await;
+    instance.store.data_mut().end();
+    let message = match ended {
+        Ok(None) => return Ok(()),
+        Ok(Some(why)) => format!("`{hook}`: {why}"),
+        Err(failure) => explain(&failure, instance.store.data(), &format!("`{hook}`"), limits.start).1,
+    };
+    Err(LoadError::new(LoadErrorKind::DryRun, format!("failed on a plain call: {message}; fix the plugin")))
+}
+
+/// What is wrong with the verdict, if anything.
+async fn run_canned(instance: &mut Instance, hook: Hook, deadline: Instant) -> Result<Option<String>, Failure> {
+    let Instance { store, guests, .. } = instance;
+    match hook {
+        Hook::OnRequest => {
+            let Some(guest) = &guests.on_request else { return Ok(None) };
+            let given = guarded(deadline, guest.call_on_request(store)).await?;
+            Ok(given.ok().and_then(|given| verdict::request(given).err()))
+        }
+        Hook::OnResponse => {
+            let Some(guest) = &guests.on_response else { return Ok(None) };
+            let given = guarded(deadline, guest.call_on_response(store)).await?;
+            Ok(given.ok().and_then(|given| verdict::response(given).err()))
+        }
+        Hook::OnDelta => {
+            let Some(guest) = &guests.on_delta else { return Ok(None) };
+            let window =
+                Window { choice: 0, part: 0, kind: Kind::Text, name: None, text: REPLY_TEXT.to_owned(), last: true };
+            let given = guarded(deadline, guest.call_on_delta(store, &window.into())).await?;
+            Ok(given.ok().and_then(|given| verdict::delta(given).err()))
+        }
+    }
+}
