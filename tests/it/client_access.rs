@@ -154,7 +154,8 @@ fn secrets_are_in_no_log() {
         send(&gateway, headers);
     }
     gateway.process.signal(15);
-    assert!(gateway.process.wait().success());
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
     let logs = format!("{}\n{}", gateway.process.err.text(), gateway.process.out.text());
     assert!(!logs.contains(client) && !logs.contains(PROVIDER_KEY), "{logs}");
     assert!(!logs.contains("hello") && !logs.contains("\"hi\""), "prompt or reply text was logged: {logs}");

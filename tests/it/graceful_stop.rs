@@ -37,7 +37,8 @@ fn calls_in_flight_finish() {
     gate.open();
     got.extend(connection.read_rest());
     assert_eq!(sse::data(&got).last().unwrap(), b"[DONE]");
-    assert!(gateway.process.wait().success());
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
 }
 
 #[test]
@@ -47,7 +48,8 @@ fn an_idle_gateway_ends_at_once_though_clients_keep_connections() {
     kept.send(&request("GET", "/livez", &gateway.host(), &[], b""));
     assert_eq!(kept.reply().status, 200);
     gateway.process.signal(TERM);
-    assert!(gateway.process.wait().success());
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::json;
 use std::borrow::Cow;
 use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Stands where tool arguments go from one JSON token to the next: no word reaches across.
 pub(crate) const BREAK: char = '\u{1E}';
@@ -131,38 +131,75 @@ impl Folder {
     fn flush(&mut self) {
         let Some(first) = self.cluster.chars().next() else { return };
         let at = self.text.len();
-        if first.len_utf8() == self.cluster.len() && is_plain(first) {
-            self.text.push(if self.form.any_case { first.to_ascii_lowercase() } else { first });
-        } else {
-            let mut spelled: String = self.cluster.nfkd().collect();
-            if self.form.any_case {
-                // By way of the upper case, so that ß and ẞ meet ss, and ς meets σ; decomposed again because a change of case composes.
-                spelled = spelled.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().collect();
-            }
-            spelled.retain(|c| !is_invisible(c));
-            if self.form.composed {
-                self.text.extend(spelled.nfc());
-            } else {
-                self.text.push_str(&spelled);
-            }
+        if first.len_utf8() != self.cluster.len() || !self.single(first) {
+            self.several();
         }
-        if self.text.len() == at {
-            self.cluster.clear();
-            return;
+        if self.text.len() > at {
+            self.units.push(Unit { at, from: self.from.clone() });
         }
-        self.units.push(Unit { at, from: self.from.clone() });
         self.cluster.clear();
+    }
+
+    /// A cluster of one character, the usual case, without an allocation; false where it is not that simple.
+    fn single(&mut self, c: char) -> bool {
+        match c {
+            '\0'..='\x7F' if self.form.any_case => self.text.push(c.to_ascii_lowercase()),
+            '\0'..='\x7F' | '\u{4E00}'..='\u{9FFF}' => self.text.push(c),
+            '가'..='힣' if self.form.composed => self.text.push(c),
+            '가'..='힣' => decompose_compatible(c, |part| self.text.push(part)),
+            _ if self.form.composed => return false,
+            _ => {
+                let mut parts = ['\0'; 2];
+                let mut count = 0;
+                decompose_compatible(c, |part| {
+                    if let Some(slot) = parts.get_mut(count) {
+                        *slot = part;
+                    }
+                    count += 1;
+                });
+                let Some(parts) = parts.get(..count) else { return false };
+                for part in parts {
+                    self.letter(*part);
+                }
+            }
+        }
+        true
+    }
+
+    fn letter(&mut self, c: char) {
+        let text = &mut self.text;
+        let mut push = |part: char| {
+            if !is_invisible(part) {
+                text.push(part);
+            }
+        };
+        if self.form.any_case {
+            for lower in c.to_uppercase().flat_map(char::to_lowercase) {
+                decompose_compatible(lower, &mut push);
+            }
+        } else {
+            push(c);
+        }
+    }
+
+    fn several(&mut self) {
+        let mut spelled: String = self.cluster.nfkd().collect();
+        if self.form.any_case {
+            // By way of the upper case, so that ß and ẞ meet ss, and ς meets σ; decomposed again because a change of case composes.
+            spelled = spelled.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().collect();
+        }
+        spelled.retain(|c| !is_invisible(c));
+        if self.form.composed {
+            self.text.extend(spelled.nfc());
+        } else {
+            self.text.push_str(&spelled);
+        }
     }
 }
 
 /// A word, or part of a pattern, as it is searched for.
 pub(crate) fn spelled(text: &str, form: Form) -> String {
     Folded::new(json::plain(text), [None; 2], form).text.into_owned()
-}
-
-/// Characters that stand for themselves in every respect: ASCII and ideographs.
-fn is_plain(c: char) -> bool {
-    matches!(c, '\0'..='\x7F' | '\u{4E00}'..='\u{9FFF}')
 }
 
 /// Whether there are marks, whose order a mark that follows can change.
@@ -172,9 +209,11 @@ pub(crate) fn has_marks(folded: &str) -> bool {
 
 /// Joins the cluster before it: marks, vowels and finals of a Hangul syllable in letters, half-width voicing marks.
 pub(crate) fn extends(c: char) -> bool {
-    c > '\u{2FF}'
-        && (matches!(c, '\u{1160}'..='\u{11FF}' | '\u{D7B0}'..='\u{D7FF}' | '\u{FF9E}' | '\u{FF9F}')
-            || is_combining_mark(c))
+    match c {
+        '\0'..='\u{2FF}' | '\u{4E00}'..='\u{9FFF}' | '가'..='힣' => false,
+        '\u{1160}'..='\u{11FF}' | '\u{D7B0}'..='\u{D7FF}' | '\u{FF9E}' | '\u{FF9F}' => true,
+        _ => is_combining_mark(c),
+    }
 }
 
 /// What Unicode lets a reader ignore: joiners, direction marks, variation selectors, fillers, tags, the soft hyphen.

@@ -1,7 +1,7 @@
 //! What is caught and what is not, whole and at every split of a stream.
 
 use super::DenyWords;
-use crate::json;
+use crate::{fold, json};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluice::testing::{End, FakeCall, Outcome, Stream, configure};
@@ -254,6 +254,24 @@ fn the_schema_names_every_setting() {
     let plugin = self::plugin(&Value::Object(settings));
     let fewest = self::plugin(&json!({ "words": ["a"] }));
     assert_eq!((&plugin.denial, plugin.wants()), (&fewest.denial, fewest.wants()));
+}
+
+/// One character alone takes a shorter way through the folding than one with marks; both must spell it the same.
+#[test]
+fn every_character_is_spelled_alike_alone_and_in_company() {
+    for any_case in [true, false] {
+        let form = fold::Form { any_case, composed: false };
+        for c in (0..0x2_0000).chain(0x2_F800..0x2_FA20).filter_map(char::from_u32) {
+            let alone = fold::spelled(&c.to_string(), form);
+            // A mark of the last class keeps its place behind whatever stands before it.
+            let company = fold::spelled(&format!("{c}\u{345}"), form);
+            let mark = fold::spelled("a\u{345}", form);
+            let expected = format!("{alone}{}", mark.strip_prefix('a').unwrap());
+            if !fold::extends(c) && !alone.is_empty() && !alone.contains('\u{345}') {
+                assert_eq!(company, expected, "{:04X}", u32::from(c));
+            }
+        }
+    }
 }
 
 #[test]

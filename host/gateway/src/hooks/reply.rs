@@ -53,7 +53,8 @@ pub async fn run(
         entry.metrics.ran(hook, spent);
         match step {
             Step::Go(verdict) => {
-                state.commit();
+                let passed = state.commit();
+                let verdict = if hook == Hook::OnResponse { passed } else { verdict };
                 record.stamp(&entry.name, &entry.digest, hook, verdict, spent);
             }
             Step::End(verdict, decision) => {

@@ -34,9 +34,9 @@ pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) 
         };
         match ran.result {
             Ok(verdict) => {
-                state.commit();
+                let passed = state.commit();
                 match verdict {
-                    RequestVerdict::Pass => book("pass", ran.spent),
+                    RequestVerdict::Pass => book(passed, ran.spent),
                     RequestVerdict::Deny(denial) => {
                         book("deny", ran.spent);
                         return (state, Decision::Deny(denied(denial)));

@@ -68,6 +68,8 @@ pub struct CallState {
     memory: BTreeMap<Arc<str>, BTreeMap<String, Vec<u8>>>,
     current: Option<(Arc<Entry>, Hook)>,
     before: Option<Before>,
+    /// The current hook changed the request, the reply or the model.
+    edited: bool,
 }
 
 impl CallState {
@@ -102,6 +104,7 @@ impl CallState {
             memory: BTreeMap::new(),
             current: None,
             before: None,
+            edited: false,
         }
     }
 
@@ -116,12 +119,19 @@ impl CallState {
             memory: self.memory.get(&entry.name).cloned(),
         });
         self.current = Some((Arc::clone(entry), hook));
+        self.edited = false;
     }
 
-    /// After a hook that returned ok.
-    pub fn commit(&mut self) {
+    /// After a hook that returned ok: its word for the receipt.
+    pub fn commit(&mut self) -> &'static str {
         self.before = None;
         self.current = None;
+        if self.edited { "edit" } else { "pass" }
+    }
+
+    fn edit(&mut self, result: Result<(), EditError>) -> Result<(), Fault> {
+        self.edited = true;
+        result.map_err(|error| Fault::Invalid(error.0))
     }
 
     /// After a hook that failed: nothing of it stays.
@@ -153,10 +163,6 @@ impl CallState {
     fn name(&self) -> Arc<str> {
         self.current.as_ref().map_or_else(|| Arc::from(""), |(entry, _)| Arc::clone(&entry.name))
     }
-}
-
-fn edit(result: Result<(), EditError>) -> Result<(), Fault> {
-    result.map_err(|error| Fault::Invalid(error.0))
 }
 
 fn texts(document: &mut Document) -> Texts {
@@ -215,6 +221,7 @@ impl CallView for CallState {
         self.in_request()?;
         capped("a model name", &model, 512)?;
         self.new_model = Some(model);
+        self.edited = true;
         Ok(())
     }
 
@@ -277,7 +284,8 @@ impl CallView for CallState {
 
     fn set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
         self.in_request()?;
-        edit(self.request.set_text(piece as usize, &text))
+        let result = self.request.set_text(piece as usize, &text);
+        self.edit(result)
     }
 
     fn get(&mut self, pointer: &str) -> Option<String> {
@@ -286,17 +294,20 @@ impl CallView for CallState {
 
     fn set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
         self.in_request()?;
-        edit(self.request.set(pointer, &json))
+        let result = self.request.set(pointer, &json);
+        self.edit(result)
     }
 
     fn insert(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
         self.in_request()?;
-        edit(self.request.insert(pointer, &json))
+        let result = self.request.insert(pointer, &json);
+        self.edit(result)
     }
 
     fn remove(&mut self, pointer: &str) -> Result<(), Fault> {
         self.in_request()?;
-        edit(self.request.remove(pointer))
+        let result = self.request.remove(pointer);
+        self.edit(result)
     }
 
     fn recall(&self, key: &str) -> Option<Vec<u8>> {
@@ -354,7 +365,8 @@ impl CallView for CallState {
 
     fn reply_set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
         let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        edit(reply.document.set_text(piece as usize, &text))
+        let result = reply.document.set_text(piece as usize, &text);
+        self.edit(result)
     }
 
     fn reply_finish_reason(&mut self, choice: u32) -> Option<String> {
@@ -371,12 +383,14 @@ impl CallView for CallState {
 
     fn reply_set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
         let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        edit(reply.document.set(pointer, &json))
+        let result = reply.document.set(pointer, &json);
+        self.edit(result)
     }
 
     fn reply_remove(&mut self, pointer: &str) -> Result<(), Fault> {
         let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        edit(reply.document.remove(pointer))
+        let result = reply.document.remove(pointer);
+        self.edit(result)
     }
 
     fn reply_first_byte_ms(&self) -> u32 {

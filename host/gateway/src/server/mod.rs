@@ -16,7 +16,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -225,6 +225,7 @@ fn listeners(sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, St
 #[derive(Default)]
 struct Connections {
     open: RefCell<HashMap<u64, Rc<Shared>>>,
+    next: Cell<u64>,
     closed: Notify,
 }
 
@@ -260,12 +261,14 @@ async fn serve_thread<S: Site>(
     mut drained: watch::Receiver<bool>,
 ) {
     let connections = Rc::new(Connections::default());
-    for (index, listener) in listeners.into_iter().enumerate() {
+    for listener in listeners {
         let (context, connections, mut drained) = (Rc::clone(&context), Rc::clone(&connections), drained.clone());
         tokio::task::spawn_local(async move {
             tokio::select! {
-                () = accept(context, listener, connections, index as u64, max) => {}
+                // Asked first: a connection accepted after the others were told to close would not be told.
+                biased;
                 _ = drained.wait_for(|drained| *drained) => {}
+                () = accept(context, listener, connections, max) => {}
             }
         });
     }
@@ -281,20 +284,19 @@ async fn serve_thread<S: Site>(
     }
 }
 
-/// Accepts for as long as it is polled. Two listeners of a thread count their connections apart, in steps of 16.
+/// Accepts for as long as it is polled.
 async fn accept<S: Site>(
     context: Rc<service::Context<S>>,
     listener: TcpListener,
     connections: Rc<Connections>,
-    first: u64,
     max: usize,
 ) {
-    let mut number = first;
     loop {
         connections.fewer_than(max.max(1)).await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                number = number.wrapping_add(16);
+                let number = connections.next.get();
+                connections.next.set(number.wrapping_add(1));
                 let shared = Shared::new();
                 connections.open.borrow_mut().insert(number, Rc::clone(&shared));
                 let listed = Listed { connections: Rc::clone(&connections), number };
