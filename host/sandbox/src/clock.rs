@@ -12,6 +12,8 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use wasmtime::UpdateDeadline;
 
+use crate::ticker::Ticker;
+
 /// Why nothing came back.
 pub(crate) enum Failure {
     Wasm(wasmtime::Error),
@@ -25,9 +27,11 @@ pub(crate) enum Failure {
 /// The first poll happens without a timer: nearly every hook ends in it, and a timer costs as much as the call. A guest that computes
 /// leaves that poll at the next epoch tick.
 pub(crate) async fn guarded<T>(
+    ticker: &Ticker,
     deadline: Instant,
     work: impl Future<Output = wasmtime::Result<T>> + Send,
 ) -> Result<T, Failure> {
+    let _running = ticker.run();
     let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
     let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
     let ended = match first {

@@ -14,6 +14,7 @@ use crate::error::{LoadError, LoadErrorKind};
 use crate::limits::MAX_TABLE_ELEMENTS;
 use crate::pool::Pool;
 use crate::state::State;
+use crate::ticker::Ticker;
 
 /// Stack of a guest. Endless recursion ends here, in a trap.
 const MAX_WASM_STACK: usize = 512 << 10;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<State>,
     pub(crate) config: Config,
+    pub(crate) ticker: Arc<Ticker>,
     /// For taking idle instances back when the engine's pool runs out.
     pools: Mutex<Vec<Weak<Pool>>>,
 }
@@ -62,8 +64,10 @@ impl Sandbox {
             }
         };
         let linker = linker(&engine).map_err(|error| host_error("the linker", &error))?;
-        start_ticking(&engine, config.tick.max(Duration::from_millis(1)))?;
-        Ok(Sandbox(Arc::new(Inner { engine, linker, config, pools: Mutex::new(Vec::new()) })))
+        let ticker = Ticker::start(&engine, config.tick.max(Duration::from_millis(1))).map_err(|error| {
+            LoadError::new(LoadErrorKind::Host, format!("no thread for the plugins' clock: {error}"))
+        })?;
+        Ok(Sandbox(Arc::new(Inner { engine, linker, config, ticker, pools: Mutex::new(Vec::new()) })))
     }
 
     /// Compiles and checks a file. Takes from milliseconds to seconds of one core: never call it on a thread that serves calls.
@@ -196,20 +200,4 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     Everything::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
-}
-
-/// On its own thread: a guest that holds a runtime's worker would hold the runtime's timers with it.
-fn start_ticking(engine: &Engine, tick: Duration) -> Result<(), LoadError> {
-    let weak = engine.weak();
-    let ticking = std::thread::Builder::new().name("sluice-epoch".to_owned()).spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(tick);
-        }
-    });
-    match ticking {
-        Ok(_) => Ok(()),
-        Err(error) => Err(LoadError::new(LoadErrorKind::Host, format!("no thread for the plugins' clock: {error}"))),
-    }
 }

@@ -16,6 +16,7 @@ use crate::explain::explain;
 use crate::hook::Hook;
 use crate::limits::Limits;
 use crate::state::{Common, State};
+use crate::ticker::Ticker;
 use crate::verdict;
 use crate::view::CallView;
 
@@ -37,6 +38,7 @@ pub(crate) struct Guests {
 pub(crate) struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) guests: Guests,
+    pub(crate) ticker: Arc<Ticker>,
     born: Instant,
     age: Duration,
     uses_left: u32,
@@ -89,7 +91,7 @@ impl Instance {
         store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|store| Ok(on_tick(store.data().deadline)));
         store.set_epoch_deadline(1);
-        let instance = match guarded(deadline, component.pre.instantiate_async(&mut store)).await {
+        let instance = match guarded(&sandbox.ticker, deadline, component.pre.instantiate_async(&mut store)).await {
             Ok(instance) => instance,
             Err(failure) => return Err((failure, Box::new(store))),
         };
@@ -99,7 +101,8 @@ impl Instance {
         };
         // Up to a quarter fewer, so that the instances of a plugin do not all end at once.
         let uses_left = limits.uses.saturating_sub(fastrand::u32(0..=limits.uses / 4)).max(1);
-        Ok(Instance { store, guests, born: Instant::now(), age: limits.age, uses_left, baseline: 0 })
+        let ticker = Arc::clone(&sandbox.ticker);
+        Ok(Instance { store, guests, ticker, born: Instant::now(), age: limits.age, uses_left, baseline: 0 })
     }
 
     /// Hands the settings over, if the component takes any. The names that it answers, if it answers.
@@ -112,7 +115,7 @@ impl Instance {
         let Some(guest) = &self.guests.lifecycle else { return Ok(None) };
         self.store.data_mut().deadline = deadline;
         self.store.set_epoch_deadline(1);
-        match guarded(deadline, guest.call_configure(&mut self.store, settings)).await {
+        match guarded(&self.ticker, deadline, guest.call_configure(&mut self.store, settings)).await {
             Ok(Ok(hooks)) => Ok(hooks),
             Ok(Err(fault)) => {
                 let (word, text) = verdict::fault(fault);

@@ -21,6 +21,7 @@ mod plugin;
 mod pool;
 mod shape;
 mod state;
+mod ticker;
 mod verdict;
 mod view;
 

@@ -104,7 +104,7 @@ async fn manifest(instance: &mut Instance, name: &str, limits: &Limits) -> Resul
     let deadline = Instant::now() + limits.start;
     instance.store.data_mut().deadline = deadline;
     instance.store.set_epoch_deadline(1);
-    match guarded(deadline, guest.call_manifest(&mut instance.store)).await {
+    match guarded(&instance.ticker, deadline, guest.call_manifest(&mut instance.store)).await {
         Ok(text) => Manifest::parse(&text, name),
         Err(failure) => {
             let (_, message) = explain(&failure, instance.store.data(), "`about.manifest`", limits.start);
@@ -146,23 +146,23 @@ async fn dry_run(instance: &mut Instance, hook: Hook, limits: &Limits) -> Result
 
 /// What is wrong with the verdict, if anything.
 async fn run_canned(instance: &mut Instance, hook: Hook, deadline: Instant) -> Result<Option<String>, Failure> {
-    let Instance { store, guests, .. } = instance;
+    let Instance { store, guests, ticker, .. } = instance;
     match hook {
         Hook::OnRequest => {
             let Some(guest) = &guests.on_request else { return Ok(None) };
-            let given = guarded(deadline, guest.call_on_request(store)).await?;
+            let given = guarded(ticker, deadline, guest.call_on_request(store)).await?;
             Ok(given.ok().and_then(|given| verdict::request(given).err()))
         }
         Hook::OnResponse => {
             let Some(guest) = &guests.on_response else { return Ok(None) };
-            let given = guarded(deadline, guest.call_on_response(store)).await?;
+            let given = guarded(ticker, deadline, guest.call_on_response(store)).await?;
             Ok(given.ok().and_then(|given| verdict::response(given).err()))
         }
         Hook::OnDelta => {
             let Some(guest) = &guests.on_delta else { return Ok(None) };
             let window =
                 Window { choice: 0, part: 0, kind: Kind::Text, name: None, text: REPLY_TEXT.to_owned(), last: true };
-            let given = guarded(deadline, guest.call_on_delta(store, &window.into())).await?;
+            let given = guarded(ticker, deadline, guest.call_on_delta(store, &window.into())).await?;
             Ok(given.ok().and_then(|given| verdict::delta(given).err()))
         }
     }

@@ -144,7 +144,9 @@ impl Plugin {
         };
         let instance = &mut active.instance;
         let ended = match &instance.guests.on_request {
-            Some(guest) => guarded(active.deadline, guest.call_on_request(&mut instance.store)).await,
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_request(&mut instance.store)).await
+            }
             None => Err(not_exported(Hook::OnRequest)),
         };
         self.end(active, ended, verdict::request)
@@ -158,7 +160,9 @@ impl Plugin {
         };
         let instance = &mut active.instance;
         let ended = match &instance.guests.on_response {
-            Some(guest) => guarded(active.deadline, guest.call_on_response(&mut instance.store)).await,
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_response(&mut instance.store)).await
+            }
             None => Err(not_exported(Hook::OnResponse)),
         };
         self.end(active, ended, verdict::response)
@@ -173,7 +177,10 @@ impl Plugin {
         let window = window.into();
         let instance = &mut active.instance;
         let ended = match &instance.guests.on_delta {
-            Some(guest) => guarded(active.deadline, guest.call_on_delta(&mut instance.store, &window)).await,
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_delta(&mut instance.store, &window))
+                    .await
+            }
             None => Err(not_exported(Hook::OnDelta)),
         };
         self.end(active, ended, verdict::delta)

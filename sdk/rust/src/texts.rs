@@ -94,7 +94,9 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Piece<'a>> {
         let mark = self.marks.next()?;
         let rest = self.rest?;
-        let text = match rest.split_once(SEPARATOR) {
+        // The separator is one byte, so both sides are whole characters.
+        let end = memchr::memchr(SEPARATOR as u8, rest.as_bytes());
+        let text = match end.and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?))) {
             Some((text, rest)) => {
                 self.rest = Some(rest);
                 text

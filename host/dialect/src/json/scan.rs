@@ -16,16 +16,12 @@ pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The first quote, backslash or control character at or after `at`, or the end of the input.
+/// The first quote, backslash or control character at or after `at`, or the end of the input. For text that may hold many of them.
 pub(super) fn plain_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start;
-    for _ in 0..SHORT_WORDS {
-        match word_stop(bytes, at) {
-            Some(8) => at += 8,
-            Some(stop) => return at + stop,
-            None => return tail_stop(bytes, at),
-        }
-    }
+    let mut at = match short_end(bytes, start) {
+        Ok(end) => return end,
+        Err(at) => at,
+    };
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
         if block.iter().fold(false, |any, &byte| any | is_stop(byte)) {
             break;
@@ -39,6 +35,41 @@ pub(super) fn plain_end(bytes: &[u8], start: usize) -> usize {
             None => return tail_stop(bytes, at),
         }
     }
+}
+
+/// As [`plain_end`], for the inside of a literal, where control characters are rare: an error to whoever checks.
+pub(super) fn literal_end(bytes: &[u8], start: usize) -> usize {
+    let at = match short_end(bytes, start) {
+        Ok(end) => return end,
+        Err(at) => at,
+    };
+    let end = marked_end(bytes, at);
+    let inner = bytes.get(at..end).unwrap_or_default();
+    // The smallest byte tells whether there is any control character, several bytes at a time.
+    if inner.iter().fold(u8::MAX, |least, &byte| least.min(byte)) >= 0x20 {
+        return end;
+    }
+    at + inner.iter().position(|&byte| byte < 0x20).unwrap_or(inner.len())
+}
+
+/// The first quote or backslash at or after `at`, or the end of the input: enough where the grammar has been checked.
+pub(super) fn marked_end(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+}
+
+/// The end, if it is within the first words; else where to go on.
+#[inline]
+fn short_end(bytes: &[u8], start: usize) -> Result<usize, usize> {
+    let mut at = start;
+    for _ in 0..SHORT_WORDS {
+        match word_stop(bytes, at) {
+            Some(8) => at += 8,
+            Some(stop) => return Ok(at + stop),
+            None => return Ok(tail_stop(bytes, at)),
+        }
+    }
+    Err(at)
 }
 
 fn is_stop(byte: u8) -> bool {
@@ -70,7 +101,10 @@ pub(super) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        at = plain_end(bytes, at);
+        at = match short_end(bytes, at) {
+            Ok(end) => end,
+            Err(at) => marked_end(bytes, at),
+        };
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,

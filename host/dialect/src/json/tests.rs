@@ -332,7 +332,9 @@ proptest! {
         bytes.push(stop);
         bytes.resize(before + 1 + after, 0xe9);
         let expected = (from..bytes.len()).find(|&at| bytes[at] < 0x20 || bytes[at] == b'"' || bytes[at] == b'\\');
-        prop_assert_eq!(scan::plain_end(&bytes, from), expected.unwrap_or(bytes.len().max(from)));
+        let expected = expected.unwrap_or(bytes.len().max(from));
+        prop_assert_eq!(scan::plain_end(&bytes, from), expected);
+        prop_assert_eq!(scan::literal_end(&bytes, from), expected);
     }
 }
 

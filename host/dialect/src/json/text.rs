@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::scan::plain_end;
+use super::scan::{literal_end, plain_end};
 
 /// The text of a string literal (with its quotes); borrowed where it has no escape. A lone surrogate becomes U+FFFD.
 ///
 /// `None` where the range is not exactly one string literal.
 pub fn string(bytes: &[u8], literal: Range<usize>) -> Option<Cow<'_, str>> {
     let inner = inner(bytes, &literal)?;
-    if plain_end(inner, 0) == inner.len() {
+    if literal_end(inner, 0) == inner.len() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     let mut text = String::with_capacity(inner.len());
@@ -67,7 +67,7 @@ fn inner<'a>(bytes: &'a [u8], literal: &Range<usize>) -> Option<&'a [u8]> {
 fn decode(inner: &[u8], out: &mut String) -> Option<()> {
     let mut at = 0;
     loop {
-        let stop = plain_end(inner, at);
+        let stop = literal_end(inner, at);
         out.push_str(std::str::from_utf8(inner.get(at..stop)?).ok()?);
         match inner.get(stop) {
             None => return Some(()),

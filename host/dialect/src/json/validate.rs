@@ -2,7 +2,7 @@
 //!
 //! What is `inline(always)` here runs for every string; left to itself the compiler calls it, which costs a small request a fifth more.
 
-use super::scan::{plain_end, skip_space};
+use super::scan::{literal_end, skip_space};
 use super::text::hex4;
 use super::{MAX_DEPTH, Member, SyntaxError};
 
@@ -179,7 +179,7 @@ fn word(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Fault> {
 fn string(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     let mut at = at;
     loop {
-        at = plain_end(bytes, at);
+        at = literal_end(bytes, at);
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = escape(bytes, at)?,

@@ -238,7 +238,7 @@ fn executed(bytes: &[u8], value: Range<usize>, map: &mut TextMap) {
 
 /// Whether a provider's 200 is a whole reply: one JSON object with a list of `choices`. Otherwise who failed and how; a provider's `error`
 /// object keeps its message and code.
-pub fn check(bytes: &[u8]) -> Result<(), Failure> {
+pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
     let start = bytes.trim_ascii_start();
     if start.is_empty() {
         return Err(Failure::bad_gateway("empty_reply", "The provider sent an empty reply."));
@@ -251,7 +251,19 @@ pub fn check(bytes: &[u8]) -> Result<(), Failure> {
         let message = "The provider sent an event stream where a whole reply was asked for.";
         return Err(not_a_reply("unexpected_stream", message, bytes));
     }
-    if let Err(syntax) = json::validate(bytes) {
+    let (mut choices, mut suspect, mut counted) = (false, false, None);
+    let syntax = json::validate_members(bytes, |member| {
+        if member.is(bytes, "choices") {
+            choices = bytes.get(member.value.start) == Some(&b'[');
+        } else if member.is(bytes, "error") {
+            suspect |= bytes.get(member.value.start) != Some(&b'n');
+        } else if member.is(bytes, "object") {
+            suspect |= bytes.get(member.value) == Some(b"\"error\"");
+        } else if member.is(bytes, "usage") {
+            counted = Some(member.value);
+        }
+    });
+    if let Err(syntax) = syntax {
         let cut = syntax.offset >= bytes.trim_ascii_end().len() && start.starts_with(b"{");
         let (code, message) = if cut {
             ("truncated_reply", "The provider's reply ends in the middle.")
@@ -260,21 +272,11 @@ pub fn check(bytes: &[u8]) -> Result<(), Failure> {
         };
         return Err(Failure::bad_gateway(code, message).with_detail(syntax.to_string()));
     }
-    let (mut choices, mut suspect) = (false, false);
-    for member in json::object(bytes, 0).into_iter().flatten() {
-        if member.is(bytes, "choices") {
-            choices = bytes.get(member.value.start) == Some(&b'[');
-        } else if member.is(bytes, "error") {
-            suspect |= bytes.get(member.value.start) != Some(&b'n');
-        } else if member.is(bytes, "object") {
-            suspect |= bytes.get(member.value) == Some(b"\"error\"");
-        }
-    }
     if suspect && let Some(failure) = error::inside_reply(bytes) {
         return Err(failure);
     }
     if choices {
-        return Ok(());
+        return Ok(counted.and_then(|range| Usage::from_openai(bytes, range)));
     }
     Err(not_a_reply("invalid_reply", "The provider's reply has no choices.", bytes))
 }

@@ -6,15 +6,89 @@ use std::process::ExitCode;
 
 mod template;
 
+/// Names that make no crate: the language's own words, and crates that every project has under that name already.
+const TAKEN: &[&str] = &[
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "struct",
+    "super",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "alloc",
+    "core",
+    "proc-macro",
+    "std",
+    "test",
+    "serde",
+    "serde-json",
+    "sluice",
+    "sluice-sdk",
+    "wit-bindgen",
+];
+
 /// Writes the project; never over anything that is there.
 pub fn new(name: &str) -> ExitCode {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+    if name.is_empty()
+        || name.len() > 64
+        || !name.chars().all(plain)
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+    {
         eprintln!("`{name}` cannot be a plugin's name: use lower-case letters, digits and dashes, a letter first");
         return ExitCode::from(2);
     }
+    if TAKEN.contains(&name) {
+        eprintln!("`{name}` cannot be a plugin's name: it would make a crate that Rust or the project has already");
+        return ExitCode::from(2);
+    }
     let folder = Path::new(name);
-    if folder.exists() {
+    // A dangling link is there too, and writing would follow it.
+    if folder.symlink_metadata().is_ok() {
         eprintln!("`{name}` is already there");
         return ExitCode::from(2);
     }

@@ -19,6 +19,7 @@ use crate::governance::keys::Caller;
 use crate::governance::{self, access};
 use crate::observe::access_log::Format;
 use crate::providers::client::Client;
+use crate::providers::tls;
 use crate::server::{self, Limits, Listening, Names, Options, Page, Shutdown, Site};
 
 /// Exit code for a configuration that cannot be used.
@@ -67,17 +68,18 @@ fn start(mut config: Config, format: Format) -> Result<()> {
     let addresses = listening.addresses().to_vec();
     let shared = Arc::clone(&core);
     let draining = shutdown.clone();
+    let trust = tls::trust(&core.config.network.ca).map_err(|error| anyhow!(error))?;
     let running = server::serve(listening, options, &shutdown, move |_thread| {
-        let client = Client::new(&shared.config.network)?;
+        let client = Client::with_trust(&shared.config.network, Arc::clone(&trust));
         let gateway = Rc::new(Gateway { core: Arc::clone(&shared), client, shutdown: draining.clone() });
         Ok(gateway)
     })
     .map_err(|error| anyhow!(error))?;
+    stop_on_signals(shutdown.clone()).context("signals")?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
     }
     banner(&core);
-    wait_for_stop(&shutdown).context("signals")?;
     let stopped = running.join().map_err(|error| anyhow!(error));
     core.log.finish();
     stopped
@@ -141,45 +143,51 @@ fn banner(core: &Core) {
     tracing::info!("plugins in {dir}: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
 }
 
-/// The first signal drains, the second exits at once.
-fn wait_for_stop(shutdown: &Shutdown) -> Result<()> {
+/// The first signal drains, the second exits at once. Handlers are in place when this returns, so that a supervisor which sees the
+/// gateway listen can stop it.
+fn stop_on_signals(shutdown: Shutdown) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut stop = Stop::new()?;
-        stop.next().await;
-        tracing::info!("stopping: calls in flight may finish; a second signal exits at once");
-        shutdown.drain();
-        Ok::<_, anyhow::Error>(())
-    })?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
+    let mut stop = {
+        let _entered = runtime.enter();
+        Stop::new()?
+    };
+    let wait = move || {
         runtime.block_on(async {
-            if let Ok(mut stop) = Stop::new() {
-                stop.next().await;
-                std::process::exit(130);
-            }
+            stop.next().await;
+            tracing::info!("stopping: calls in flight may finish; a second signal exits at once");
+            shutdown.drain();
+            stop.next().await;
+            std::process::exit(130);
         });
-    })?;
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
     Ok(())
 }
 
 struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
 }
 
 impl Stop {
+    #[cfg(unix)]
     fn new() -> Result<Stop> {
-        Ok(Stop {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
-        })
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Stop> {
+        Ok(Stop {})
     }
 
     async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use aws_lc_rs::{constant_time, digest};
+use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
@@ -23,15 +24,32 @@ impl Secret {
         Secret(SecretString::from(text))
     }
 
-    /// The text itself, for the one place that puts it on the wire.
+    /// The text itself, for the few places that cannot do without: who needs less of it has a method here.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Its SHA-256, which may be kept and compared.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.expose().as_bytes())
+    }
+
+    /// Whether it can travel as a key in a header: without blanks, line breaks and anything outside ASCII.
+    pub fn fits_header(&self) -> bool {
+        self.expose().bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
+    /// As a header's value that is never logged or compressed; `None` where no header can carry it.
+    pub fn header(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(self.expose()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     /// Whether `presented` is this secret, in a time that depends on neither text.
     pub fn is(&self, presented: &[u8]) -> bool {
         // Digests, because comparing the texts would tell their lengths apart.
-        constant_time::verify_slices_are_equal(&sha256(self.expose().as_bytes()), &sha256(presented)).is_ok()
+        constant_time::verify_slices_are_equal(&self.digest(), &sha256(presented)).is_ok()
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{ClientKey, Secret, sha256};
+use crate::config::{ClientKey, Secret};
 
 /// What was made or found.
 pub struct Issued {
@@ -22,7 +22,7 @@ impl Issued {
     pub fn key(&self) -> ClientKey {
         ClientKey {
             name: "first".into(),
-            check: sha256(self.client_key.expose().as_bytes()),
+            check: self.client_key.digest(),
             team: None,
             user: None,
             labels: Default::default(),
@@ -38,12 +38,14 @@ impl Issued {
 pub fn issue(folder: Option<&Path>) -> Result<Issued, String> {
     let folder = match folder {
         Some(folder) => folder.to_owned(),
-        None => default_folder().ok_or("no home folder to keep the first key in: set XDG_STATE_HOME, or configure `keys:`")?,
+        None => default_folder()
+            .ok_or("no home folder to keep the first key in: set XDG_STATE_HOME, or configure `keys:`")?,
     };
     let file = folder.join("first-keys");
     match fs::read_to_string(&file) {
         Ok(text) => {
-            let mut lines = text.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned());
+            let mut lines =
+                text.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned());
             match (lines.next(), lines.next()) {
                 (Some(client), Some(admin)) if client.len() >= 20 && admin.len() >= 20 => {
                     Ok(Issued { client_key: Secret::new(client), admin_token: Secret::new(admin), file, new: false })

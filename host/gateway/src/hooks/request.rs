@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use sluice_dialect::failure::Failure;
-use sluice_sandbox::{CallView, Hook, RequestVerdict};
+use sluice_dialect::openai_chat::answer;
+use sluice_sandbox::{CallView, ErrorKind, Hook, HookError, RequestVerdict};
 
 use super::outcome::{denied, failed};
 use super::view::CallState;
@@ -16,8 +18,19 @@ pub enum Decision {
     Deny(Failure),
     /// A plugin failed and is `on_error: closed`.
     Fail(Failure),
-    /// A plugin's own reply; `by` is its place in the chain.
-    Answer { reply: String, by: usize },
+    /// A plugin's own reply, complete; `by` is its place in the chain.
+    Answer { reply: Bytes, by: usize },
+}
+
+/// A verdict with its answer made complete; one that is not a reply is a failure of the plugin like any other.
+fn checked(state: &mut CallState, verdict: RequestVerdict) -> Result<(RequestVerdict, Bytes), HookError> {
+    let RequestVerdict::Answer(reply) = &verdict else { return Ok((verdict, Bytes::new())) };
+    let (id, model) = (format!("chatcmpl-{}", state.id), state.model());
+    let reply = answer::complete(reply.as_bytes(), &id, &model, crate::app::unix_seconds()).map_err(|failure| {
+        let message = format!("`on-request`: the answer is not a reply: {}", failure.message);
+        HookError { kind: ErrorKind::BadVerdict, message }
+    })?;
+    Ok((verdict, reply))
 }
 
 pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) -> (Box<CallState>, Decision) {
@@ -32,8 +45,8 @@ pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) 
             entry.metrics.ran(Hook::OnRequest, spent);
             record.stamp(&entry.name, &entry.digest, Hook::OnRequest, verdict, spent);
         };
-        match ran.result {
-            Ok(verdict) => {
+        match ran.result.and_then(|verdict| checked(&mut state, verdict)) {
+            Ok((verdict, reply)) => {
                 let passed = state.commit();
                 match verdict {
                     RequestVerdict::Pass => book(passed, ran.spent),
@@ -41,7 +54,7 @@ pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) 
                         book("deny", ran.spent);
                         return (state, Decision::Deny(denied(denial)));
                     }
-                    RequestVerdict::Answer(reply) => {
+                    RequestVerdict::Answer(_) => {
                         book("answer", ran.spent);
                         return (state, Decision::Answer { reply, by });
                     }

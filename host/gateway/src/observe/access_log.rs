@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
 use serde_json::json;
+use sluice_dialect::usage::Usage;
 
 use super::record::{Outcome, Record};
 
@@ -108,19 +109,32 @@ fn quoted(out: &mut Vec<u8>, name: &str, text: &str) {
 }
 
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    // Writing to memory cannot fail.
-    let _ = write!(out, ",\"{name}\":{value}");
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    digits(out, value);
+}
+
+fn digits(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn json_line(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let _ = write!(out, "{{\"ts\":{}.{:03}", now.as_secs(), now.subsec_millis());
+    out.extend_from_slice(b"{\"ts\":");
+    digits(out, now.as_secs());
+    // One more digit in front keeps the zeros behind the point.
+    let start = out.len();
+    digits(out, 1000 + u64::from(now.subsec_millis()));
+    if let Some(point) = out.get_mut(start) {
+        *point = b'.';
+    }
     quoted(out, "id", &record.id);
     quoted(out, "outcome", outcome.as_str());
     number(out, "status", u64::from(record.status));
     quoted(out, "operation", record.operation);
     quoted(out, "dialect", record.dialect);
-    let _ = write!(out, ",\"stream\":{}", record.streamed);
+    out.extend_from_slice(if record.streamed { b",\"stream\":true" } else { b",\"stream\":false" });
     quoted(out, "model", &record.model);
     if !record.provider.is_empty() {
         quoted(out, "provider", &record.provider);
@@ -136,11 +150,14 @@ fn json_line(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
         number(out, "first_token_us", first.as_micros() as u64);
     }
     if let Some(usage) = &record.usage {
-        let [input, cache_read, cache_write, output, reasoning] = usage.classes();
-        let _ = write!(
-            out,
-            ",\"tokens\":{{\"input\":{input},\"cache-read\":{cache_read},\"cache-write\":{cache_write},\"output\":{output},\"reasoning\":{reasoning}}}"
-        );
+        out.extend_from_slice(b",\"tokens\":{");
+        for (at, (class, count)) in Usage::CLASSES.iter().zip(usage.classes()).enumerate() {
+            out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+            out.extend_from_slice(class.as_bytes());
+            out.extend_from_slice(b"\":");
+            digits(out, count);
+        }
+        out.push(b'}');
     }
     number(out, "generation", record.generation);
     receipt(out, record);
@@ -170,7 +187,9 @@ fn receipt(out: &mut Vec<u8>, record: &Record) {
         quoted(out, "digest", &stamp.digest);
         quoted(out, "hook", stamp.hook.as_str());
         quoted(out, "verdict", stamp.verdict);
-        let _ = write!(out, ",\"us\":{},\"runs\":{}}}", stamp.spent.as_micros(), stamp.runs);
+        number(out, "us", stamp.spent.as_micros() as u64);
+        number(out, "runs", u64::from(stamp.runs));
+        out.push(b'}');
     }
     out.push(b']');
 }

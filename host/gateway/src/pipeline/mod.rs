@@ -170,22 +170,15 @@ async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Serv
     match decision {
         Decision::Pass => Ok(None),
         Decision::Deny(failure) | Decision::Fail(failure) => Err(failure),
-        Decision::Answer { reply, by } => answered(gateway, call, &reply, by).await.map(Some),
+        Decision::Answer { reply, by } => answered(gateway, call, reply, by).await.map(Some),
     }
 }
 
-/// A plugin's own reply: completed, shown to the reply hooks, streamed if the client asked for a stream.
-async fn answered(gateway: &Gateway, call: &mut Call, reply: &str, by: usize) -> Result<Served, Failure> {
+/// A plugin's own reply: shown to the reply hooks, streamed if the client asked for a stream.
+async fn answered(gateway: &Gateway, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
     let name = call.chain.entries.get(by).map(|entry| entry.name.to_string()).unwrap_or_default();
-    let id = format!("chatcmpl-{}", call.settle.record.id);
-    let model = call.model().unwrap_or_default();
-    let invalid = |failure: Failure| {
-        Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", format!("The policy `{name}` answered with something that is not a reply."))
-            .with_detail(failure.message)
-    };
-    let body = answer::complete(reply.as_bytes(), &id, &model, crate::app::unix_seconds()).map_err(invalid)?;
     let max = gateway.core.config.server.limits.body_size;
-    match whole::judge(call, body, name.clone(), None, Some(by), max).await? {
+    match whole::judge(call, reply, name, None, Some(by), max).await? {
         Judged::Retry(_) => Err(out_of_attempts()),
         Judged::Reply { body, .. } => {
             let asked = sluice_dialect::peek::ask_usage(&call.peek).is_none();

@@ -91,7 +91,17 @@ impl Pump {
     /// To the end mark, which is returned, or to whatever else ends the stream.
     async fn relay(&mut self, out: &mut Out) -> Result<Option<Bytes>, Failure> {
         loop {
-            while let Some(item) = self.feed.ready()? {
+            loop {
+                let item = match self.feed.ready() {
+                    Ok(Some(item)) => item,
+                    Ok(None) => break,
+                    Err(failure) => {
+                        // What came before the error in the same bytes leaves first: the end must not depend on how bytes were cut.
+                        let content = self.content();
+                        out.flush(content, &mut self.settle).await;
+                        return Err(failure);
+                    }
+                };
                 match item {
                     Item::Event { frame, data, glance } => {
                         if self.withhold_usage && glance.empty_choices && glance.usage.is_some() {
@@ -122,10 +132,15 @@ impl Pump {
                     return Err(Failure::bad_gateway("no_content", "The provider sent events without content, too many of them."));
                 }
             }
-            let content = self.deltas.as_ref().map_or_else(|| self.feed.had_content(), |deltas| deltas.released());
+            let content = self.content();
             out.flush(content, &mut self.settle).await;
             self.feed.fill().await?;
         }
+    }
+
+    /// Whether content may leave, or has left.
+    fn content(&self) -> bool {
+        self.deltas.as_ref().map_or_else(|| self.feed.had_content(), |deltas| deltas.released())
     }
 
     /// The provider is done: every piece gets its last window.

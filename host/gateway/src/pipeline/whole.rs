@@ -40,8 +40,7 @@ pub async fn read(
         check_encoded(&answered.upstream, &body, limits)?;
         return Ok(Whole { body, encoded: true });
     }
-    reply::check(&body)?;
-    call.settle.record.usage = reply::usage(&body);
+    call.settle.record.usage = reply::check(&body)?;
     Ok(Whole { body, encoded: false })
 }
 
@@ -58,7 +57,7 @@ pub async fn instead_of_stream(
     };
     match reply::check(&body) {
         Err(failure) => failure,
-        Ok(()) => Failure::bad_gateway(
+        Ok(_) => Failure::bad_gateway(
             "unexpected_reply",
             "The provider sent a whole reply for a call that asked for a stream.",
         ),
@@ -89,7 +88,7 @@ fn check_encoded(upstream: &Upstream, body: &[u8], limits: &ProviderLimits) -> R
     };
     let mut plain = decoder.push(body).map_err(unreadable)?.to_vec();
     plain.extend_from_slice(&decoder.finish().map_err(unreadable)?);
-    reply::check(&plain)
+    reply::check(&plain).map(|_| ())
 }
 
 /// What the reply hooks made of a whole reply.
@@ -121,6 +120,7 @@ pub async fn judge(
     let decision;
     (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;
     let document = state.reply.take().map(|reply| reply.document);
+    call.settle.record.tags.clone_from(&state.tags);
     call.state = Some(state);
     match (decision, document) {
         (Decision::Deny(failure) | Decision::Fail(failure), _) => Err(failure),

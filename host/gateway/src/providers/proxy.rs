@@ -22,9 +22,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The proxy's credentials as a header; `None` where it wants none.
 pub(super) fn authorization(proxy: &Proxy) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(proxy.authorization.as_ref()?.expose()).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+    proxy.authorization.as_ref()?.header()
 }
 
 /// The proxy for an address, if one is set for it.

@@ -44,7 +44,7 @@ fn reads_the_shapes_that_providers_send() {
             "{\n \"error\": {\"message\": \"Incorrect API key provided: bad-key-**********test. You can find your API key at https://platform.openai.com/account/api-keys.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_api_key\"}}\n"
         ),
         words(
-            "Incorrect API key provided: [redacted]. You can find your API key at https://platform.openai.com/account/api-keys.",
+            "Incorrect API key provided: bad-key-**********test. You can find your API key at https://platform.openai.com/account/api-keys.",
             invalid,
             Some("invalid_api_key"),
             None
@@ -178,12 +178,7 @@ fn secrets_go() {
     }
     for (text, kept) in [
         ("Incorrect API key provided: sk-wrong.", "Incorrect API key provided: [redacted]."),
-        (
-            "Incorrect API key provided: <not-a-r****key>. Find it.",
-            "Incorrect API key provided: <[redacted]>. Find it.",
-        ),
         ("Authorization: Bearer abc123def456", "Authorization: Bearer [redacted]"),
-        ("Your api key: ****-key is invalid", "Your api key: [redacted] is invalid"),
         ("{\"api_key\":\"9f8e7d6c5b4a\"}", "{\"api_key\":\"[redacted]\"}"),
     ] {
         assert_eq!(clean::message(text, 200).as_deref(), Some(kept));
@@ -197,6 +192,8 @@ fn words_that_merely_look_like_secrets_or_addresses_stay() {
         "Use sk-learn or sk-learn-contrib for a task-force of risk-free desk-bound work.",
         "The Bearer token is missing; Bearer authentication-required.",
         "Invalid API key: please check your key.",
+        "Incorrect API key provided: <not-a-r****key>. Find it.",
+        "Your api key: ****-key is invalid",
         "model gpt-4o-mini-2024-07-18 and meta-llama/Llama-3.3-70B-Instruct-Turbo, xai-grok, hf_hub, sk-ant colony",
         "See https://platform.openai.com/docs/guides/rate-limits and POST /v1/chat/completions.",
         "Limit: 30000 tokens per min, version 1.2.3, at 12:30:45, ratio 3/4, std::vector, a/b.",

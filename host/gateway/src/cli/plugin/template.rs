@@ -9,24 +9,70 @@ static FILES: &[(&str, &str)] = &[
     (".gitignore", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/template/gitignore"))),
     ("vendor/sdk/rust/Cargo.toml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/Cargo.toml"))),
     ("vendor/wit/plugin.wit", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/plugin.wit"))),
-    ("vendor/sdk/rust/src/bindings.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/bindings.rs"))),
+    (
+        "vendor/sdk/rust/src/bindings.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/bindings.rs")),
+    ),
     ("vendor/sdk/rust/src/call.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/call.rs"))),
-    ("vendor/sdk/rust/src/call/component.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/call/component.rs"))),
+    (
+        "vendor/sdk/rust/src/call/component.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/call/component.rs")),
+    ),
     ("vendor/sdk/rust/src/glue.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/glue.rs"))),
     ("vendor/sdk/rust/src/host.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/host.rs"))),
     ("vendor/sdk/rust/src/lib.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/lib.rs"))),
-    ("vendor/sdk/rust/src/macros.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/macros.rs"))),
-    ("vendor/sdk/rust/src/plugin.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/plugin.rs"))),
-    ("vendor/sdk/rust/src/search.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search.rs"))),
-    ("vendor/sdk/rust/src/search/automaton.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search/automaton.rs"))),
-    ("vendor/sdk/rust/src/search/tests.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search/tests.rs"))),
-    ("vendor/sdk/rust/src/settings.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/settings.rs"))),
-    ("vendor/sdk/rust/src/testing.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing.rs"))),
-    ("vendor/sdk/rust/src/testing/document.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/document.rs"))),
-    ("vendor/sdk/rust/src/testing/fake.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/fake.rs"))),
-    ("vendor/sdk/rust/src/testing/state.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/state.rs"))),
-    ("vendor/sdk/rust/src/testing/stream.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/stream.rs"))),
-    ("vendor/sdk/rust/src/testing/tests.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests.rs"))),
+    (
+        "vendor/sdk/rust/src/macros.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/macros.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/plugin.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/plugin.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/search.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/search/automaton.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search/automaton.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/search/filter.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search/filter.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/search/tests.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/search/tests.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/settings.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/settings.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/document.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/document.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/fake.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/fake.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/state.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/state.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/stream.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/stream.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/tests.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests.rs")),
+    ),
     ("vendor/sdk/rust/src/texts.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/texts.rs"))),
     ("vendor/sdk/rust/src/types.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/types.rs"))),
 ];

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use crate::config::error::At;
 use crate::config::file;
 use crate::config::resolved::ClientKey;
-use crate::config::secret::sha256;
 
 use super::Context;
 
@@ -49,7 +48,7 @@ impl Context<'_> {
             }
             (Some(text), None) => {
                 let (secret, _) = self.secret(&text.0, value_at)?;
-                Some(sha256(secret.expose().as_bytes()))
+                Some(secret.digest())
             }
             (None, Some(hash)) => {
                 let digest = hash.strip_prefix("sha256:").and_then(hexadecimal);

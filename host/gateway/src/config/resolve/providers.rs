@@ -162,11 +162,11 @@ impl Context<'_> {
         if text.is_empty() {
             return None;
         }
-        if !fits_header(&text) {
+        let (name, secret) = (row.key_env.to_owned(), Secret::new(text));
+        if !secret.fits_header() {
             self.report.elsewhere("environment", format!("{}: {UNFIT}", row.key_env));
             return None;
         }
-        let (name, secret) = (row.key_env.to_owned(), Secret::new(text));
         Some(ProviderKey { name, secret, weight: 1.0, models: Vec::new() })
     }
 
@@ -203,7 +203,7 @@ impl Context<'_> {
     /// A secret that has to travel in a header.
     fn header_secret(&mut self, text: &str, at: At<'_>) -> Option<(Secret, Source)> {
         let (secret, source) = self.secret(text, at)?;
-        if fits_header(secret.expose()) {
+        if secret.fits_header() {
             return Some((secret, source));
         }
         self.report.error(at.place(), UNFIT);
@@ -226,33 +226,32 @@ impl Context<'_> {
                 self.report.error(name_at.place(), format!("header `{header}` is here twice"));
                 continue;
             }
-            let Some((value, sensitive)) = self.header_value(&text, value_at) else { continue };
-            match HeaderValue::from_str(&value) {
-                Ok(mut value) => {
-                    value.set_sensitive(sensitive);
-                    out.push((header, value));
-                }
-                Err(_) => self.report.error(value_at.place(), format!("the value does not fit into header `{header}`")),
+            if let Some(value) = self.header_value(&header, &text, value_at) {
+                out.push((header, value));
             }
         }
         out
     }
 
     /// Most header values are no secrets, so literals are fine here and warn of nothing.
-    fn header_value(&mut self, text: &str, at: At<'_>) -> Option<(String, bool)> {
-        let reference = text.starts_with("env:") || text.starts_with("file:");
-        if !reference {
-            return Some((text.to_owned(), at.written().is_some()));
+    fn header_value(&mut self, header: &HeaderName, text: &str, at: At<'_>) -> Option<HeaderValue> {
+        let value = if text.starts_with("env:") || text.starts_with("file:") {
+            self.secret(text, at)?.0.header()
+        } else {
+            let expanded = at.written().is_some();
+            HeaderValue::from_str(text).ok().map(|mut value| {
+                value.set_sensitive(expanded);
+                value
+            })
+        };
+        if value.is_none() {
+            self.report.error(at.place(), format!("the value does not fit into header `{header}`"));
         }
-        self.secret(text, at).map(|(secret, _)| (secret.expose().to_owned(), true))
+        value
     }
 }
 
 const UNFIT: &str = "the key holds a blank, a line break or a character outside ASCII, which no provider takes";
-
-fn fits_header(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
-}
 
 /// Reads a provider's address. Errors do not quote it: it may hold an expanded variable.
 fn base_url(text: &str) -> Result<BaseUrl, String> {
