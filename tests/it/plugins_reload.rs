@@ -58,7 +58,7 @@ impl Load {
 
     fn forbidden(&self, gateway: &Gateway) {
         while !self.stop.load(Ordering::SeqCst) {
-            let stream = self.refused.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+            let stream = self.refused.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
             let reply = gateway.post(CHAT, asking(FORBIDDEN, stream));
             if reply.status != 400 || !reply.text().contains("content_filter") {
                 self.fail(format!("not refused: {} {}", reply.status, reply.text()));
@@ -169,7 +169,6 @@ fn five_hundred_replacements_fail_no_call_and_open_no_gap() {
         replace(&gateway.plugins().join("guard.wasm"), &component("deny-words"));
         gateway.wait_plugin("guard", |state| state["state"] == "active");
         let live = dropped.elapsed();
-        println!("from drop to live: {live:?}");
         assert!(live < Duration::from_secs(5), "{live:?} from drop to live");
         gateway.wait_plugin("neighbour", |state| state["state"] == "active");
         scope.spawn(|| load.forbidden(&gateway));
@@ -186,11 +185,9 @@ fn five_hundred_replacements_fail_no_call_and_open_no_gap() {
             assert!(load.failures.lock().unwrap().is_empty(), "{number}: {:?}", load.failures.lock().unwrap());
         }
         let generations = gateway.plugin_states()["generation"].as_u64().unwrap() - generation;
-        println!("{generations} generations, {} calls", load.served.load(Ordering::SeqCst));
         assert!(generations > 30, "only {generations} generations");
         drop(stop);
         if let (Some(early), Some(late)) = (after_a_fifth, resident(&gateway)) {
-            println!("resident: {early} KiB, then {late} KiB");
             assert!(late < early + 64 * 1024, "resident: {early} KiB, then {late} KiB");
         }
     });

@@ -34,9 +34,9 @@ pub struct Network {
 impl Network {
     /// The proxy for a host (IPv6 with or without brackets), or `None` for a direct connection.
     pub fn proxy_for(&self, https: bool, host: &str, port: u16) -> Option<&Proxy> {
-        let proxy = if https { self.https_proxy.as_ref() } else { self.http_proxy.as_ref() };
+        let proxy = if https { self.https_proxy.as_ref() } else { self.http_proxy.as_ref() }?;
         let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-        proxy.filter(|_| !self.no_proxy.iter().any(|rule| bypasses(rule, &host, port)))
+        (!self.no_proxy.iter().any(|rule| bypasses(rule, &host, port))).then_some(proxy)
     }
 }
 

@@ -27,8 +27,16 @@ const REPLY_HEADERS: usize = 32;
 const REPLY_HEADER_LENGTH: usize = 4096;
 
 /// Credentials in client headers: never readable by a plugin.
-const CREDENTIALS: &[&str] =
-    &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "x-sluice-key", "x-bf-vk"];
+const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-sluice-key",
+    "x-bf-vk",
+];
 
 /// The reply under a hook's eyes.
 pub struct ReplyView {
@@ -59,7 +67,7 @@ pub struct CallState {
     /// Set by a plugin; wins over `model`.
     pub new_model: Option<String>,
     pub caller: Option<Caller>,
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub request: Document,
     pub reply: Option<ReplyView>,
     pub reply_headers: Vec<(String, String)>,
@@ -81,7 +89,7 @@ impl CallState {
         streaming: bool,
         model: String,
         caller: Option<Caller>,
-        headers: HeaderMap,
+        headers: Arc<HeaderMap>,
         body: Bytes,
         max: usize,
         deadline: Instant,
@@ -156,7 +164,9 @@ impl CallState {
     fn in_request(&self) -> Result<(), Fault> {
         match &self.current {
             Some((_, Hook::OnRequest)) => Ok(()),
-            _ => Err(Fault::Invalid("the request can be changed only within on-request: the provider has had it".into())),
+            _ => {
+                Err(Fault::Invalid("the request can be changed only within on-request: the provider has had it".into()))
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::Full;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::openai_chat::{echo, error};
 use sluice_dialect::peek::{self, Peek};
@@ -44,17 +43,27 @@ pub async fn send(gateway: &Gateway, call: &mut Call, route: &Route) -> Result<A
     }
 }
 
-async fn ask(gateway: &Gateway, call: &mut Call, provider: &Provider, model: Option<&str>) -> Result<Answered, Failure> {
+async fn ask(
+    gateway: &Gateway,
+    call: &mut Call,
+    provider: &Provider,
+    model: Option<&str>,
+) -> Result<Answered, Failure> {
     let (body, withhold_usage) = body(call, provider, model)?;
     let reads = provider.config.meter || call.chain.has_reply_hooks();
-    let request = request(call, provider, model.unwrap_or_default(), body, reads)?;
+    let key = provider.credentials.choose(model.unwrap_or_default()).map_err(|detail| {
+        let message = format!("No key of the provider `{}` may be used for this model.", provider.name);
+        Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
+    })?;
+    let make = || request(call, provider, key, body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
-    let response = gateway.client.send(request, timeouts.connect, timeouts.headers).await;
+    let response = gateway.client.send(make, timeouts.connect, timeouts.headers).await;
     call.settle.waited(sent);
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoding =
+        parts.headers.get(header::CONTENT_ENCODING).filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     let ok = parts.status == StatusCode::OK;
     let max = if ok { provider.config.limits.reply_size } else { provider.config.limits.error_size };
     let encoded = ok && !reads && encoding.is_some();
@@ -98,7 +107,7 @@ fn body(call: &Call, provider: &Provider, model: Option<&str>) -> Result<(Bytes,
     Ok((splice(bytes, &edits), usage.is_some()))
 }
 
-fn request(call: &Call, provider: &Provider, model: &str, body: Bytes, reads: bool) -> Result<Request<Full<Bytes>>, Failure> {
+fn request(call: &Call, provider: &Provider, key: Option<&HeaderValue>, body: Bytes, reads: bool) -> Request<Bytes> {
     let mut out = HeaderMap::with_capacity(16);
     headers::to_provider(&call.headers, &mut out);
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -107,21 +116,14 @@ fn request(call: &Call, provider: &Provider, model: &str, body: Bytes, reads: bo
     for (name, value) in &provider.config.headers {
         out.insert(name.clone(), value.clone());
     }
-    provider.credentials.apply(model, &mut out).map_err(|detail| {
-        Failure::new(
-            Blame::Gateway,
-            503,
-            "server_error",
-            "no_provider_key",
-            format!("No key of the provider `{}` may be used for this model.", provider.name),
-        )
-        .with_detail(detail)
-    })?;
-    let mut request = Request::new(Full::new(body));
+    if let Some(key) = key {
+        out.insert(header::AUTHORIZATION, key.clone());
+    }
+    let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = provider.chat.clone();
     *request.headers_mut() = out;
-    Ok(request)
+    request
 }
 
 fn unreachable(error: &SendError, provider: &Provider) -> Failure {
@@ -143,10 +145,11 @@ fn unreachable(error: &SendError, provider: &Provider) -> Failure {
             format!("The provider `{name}` did not answer within {}.", show(timeouts.headers)),
         )
         .with_detail("raise `timeouts.headers` of the provider if it needs longer"),
-        SendError::Reset { detail } => {
-            Failure::bad_gateway("connection_reset", format!("The provider `{name}` closed the connection without a reply."))
-                .with_detail(detail.clone())
-        }
+        SendError::Reset { detail } => Failure::bad_gateway(
+            "connection_reset",
+            format!("The provider `{name}` closed the connection without a reply."),
+        )
+        .with_detail(detail.clone()),
         SendError::Protocol { detail } => {
             Failure::bad_gateway("protocol_error", format!("The provider `{name}` did not answer in proper HTTP."))
                 .with_detail(detail.clone())

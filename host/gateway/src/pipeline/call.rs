@@ -20,7 +20,8 @@ const MODEL_IN_LOG: usize = 200;
 
 /// A call between its arrival and its reply.
 pub struct Call {
-    pub headers: HeaderMap,
+    /// Shared with the plugins' view.
+    pub headers: Arc<HeaderMap>,
     pub body: Bytes,
     pub peek: Peek,
     /// The provider named by the path, if any.
@@ -52,7 +53,7 @@ impl Call {
 
     pub fn new(parts: Parts, settle: Settle) -> Call {
         let Parts { headers, body, peek, prefix, caller, chain } = parts;
-        Call { headers, body, peek, prefix, caller, chain, state: None, settle }
+        Call { headers: Arc::new(headers), body, peek, prefix, caller, chain, state: None, settle }
     }
 
     pub fn streamed(&self) -> bool {
@@ -104,7 +105,13 @@ impl Settle {
             key: inbound.caller.as_ref().map(|caller| Arc::clone(&caller.key)),
             ..Record::default()
         };
-        Settle { record, started: inbound.started, core: Arc::clone(core), provider: None, outcome: Outcome::ClientGone }
+        Settle {
+            record,
+            started: inbound.started,
+            core: Arc::clone(core),
+            provider: None,
+            outcome: Outcome::ClientGone,
+        }
     }
 
     pub fn core(&self) -> &Arc<Core> {

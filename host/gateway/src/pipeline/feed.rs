@@ -182,5 +182,6 @@ fn too_long(error: &sluice_dialect::sse::TooLong) -> Failure {
 }
 
 fn cut(detail: String) -> Failure {
-    Failure::bad_gateway("stream_truncated", "The provider broke off before the reply was complete.").with_detail(detail)
+    Failure::bad_gateway("stream_truncated", "The provider broke off before the reply was complete.")
+        .with_detail(detail)
 }

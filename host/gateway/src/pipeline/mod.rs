@@ -15,6 +15,7 @@ mod upstream;
 mod whole;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use self::route::Route;
 use self::stream::Pump;
 use self::whole::Judged;
 use crate::app::Gateway;
-use crate::config::{OnError, ProviderLimits, Timeouts};
+use crate::config::{ProviderLimits, Streams, Timeouts};
 use crate::exchange::{Inbound, Operation, Reply, ReplyBody};
 use crate::hooks::delta::Deltas;
 use crate::hooks::request::Decision;
@@ -121,7 +122,9 @@ fn admit(call: &Call) -> Result<(), Failure> {
         && !models::may_use(caller, &model.name)
     {
         let message = format!("Your key may not use the model `{}`.", model.name.chars().take(200).collect::<String>());
-        return Err(Failure::new(Blame::Client, 403, "permission_error", "model_not_allowed", message).with_param("model"));
+        return Err(
+            Failure::new(Blame::Client, 403, "permission_error", "model_not_allowed", message).with_param("model")
+        );
     }
     if call.streamed()
         && let StreamPlan::Refuse(at) = call.chain.stream_plan()
@@ -151,7 +154,7 @@ async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Serv
         call.streamed(),
         call.model().unwrap_or_default(),
         call.caller.clone(),
-        call.headers.clone(),
+        Arc::clone(&call.headers),
         call.body.clone(),
         gateway.core.config.server.limits.body_size,
         call::deadline(call.settle.started, Timeouts::default().total),
@@ -178,7 +181,7 @@ async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Serv
 async fn answered(gateway: &Gateway, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
     let name = call.chain.entries.get(by).map(|entry| entry.name.to_string()).unwrap_or_default();
     let max = gateway.core.config.server.limits.body_size;
-    match whole::judge(call, reply, name, None, Some(by), max).await? {
+    match whole::judge(call, reply, &name, None, Some(by), max).await? {
         Judged::Retry(_) => Err(out_of_attempts()),
         Judged::Reply { body, .. } => {
             let asked = sluice_dialect::peek::ask_usage(&call.peek).is_none();
@@ -193,28 +196,34 @@ async fn answered(gateway: &Gateway, call: &mut Call, reply: Bytes, by: usize) -
     }
 }
 
-/// The provider's settings for an attempt; the demo provider's are the defaults.
-fn settings(gateway: &Gateway, route: &Route) -> (Timeouts, ProviderLimits, String) {
-    match route {
-        Route::Provider { at, .. } => match gateway.core.providers.get(*at) {
-            Some(provider) => {
-                (provider.config.timeouts, provider.config.limits, provider.name.to_string())
-            }
-            None => (Timeouts::default(), ProviderLimits::default(), String::new()),
-        },
-        Route::Echo => (Timeouts::default(), ProviderLimits::default(), "echo".to_owned()),
+/// The provider's settings for an attempt, and its name; the demo provider's are the defaults.
+fn settings<'a>(gateway: &'a Gateway, route: &Route) -> (Timeouts, ProviderLimits, &'a str) {
+    let provider = match route {
+        Route::Provider { at, .. } => gateway.core.providers.get(*at),
+        Route::Echo => None,
+    };
+    match provider {
+        Some(provider) => (provider.config.timeouts, provider.config.limits, &provider.name),
+        None => (Timeouts::default(), ProviderLimits::default(), &gateway.core.echo),
     }
 }
 
-async fn whole_reply(gateway: &Gateway, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
+async fn whole_reply(
+    gateway: &Gateway,
+    call: &mut Call,
+    route: &Route,
+    mut answered: Answered,
+) -> Result<Step, Failure> {
     let (timeouts, limits, name) = settings(gateway, route);
     let whole = whole::read(call, &mut answered, &timeouts, &limits).await?;
     let upstream = &answered.upstream;
-    let target = format!("{name}/{}", call.settle.record.upstream_model);
-    let (body, edited) = match whole::judge(call, whole.body, target, Some((upstream.sent, upstream.head)), None, limits.reply_size).await? {
-        Judged::Retry(target) => return Ok(Step::Again(target)),
-        Judged::Reply { body, edited } => (body, edited),
-    };
+    let (body, edited) =
+        match whole::judge(call, whole.body, name, Some((upstream.sent, upstream.head)), None, limits.reply_size)
+            .await?
+        {
+            Judged::Retry(target) => return Ok(Step::Again(target)),
+            Judged::Reply { body, edited } => (body, edited),
+        };
     let mut headers = reply::head(&call.settle, call.state.as_deref(), Some(&upstream.headers), "application/json");
     if let (true, false, Some(encoding)) = (whole.encoded, edited, upstream.headers.get(header::CONTENT_ENCODING)) {
         headers.insert(header::CONTENT_ENCODING, encoding.clone());
@@ -233,8 +242,7 @@ async fn streamed(gateway: &Gateway, call: &mut Call, route: &Route, mut answere
     let mut feed = Box::new(Feed::new(answered.upstream, limits.event_size, timeouts));
     let mut plan = call.chain.stream_plan();
     if plan == StreamPlan::Hold {
-        let target = format!("{name}/{}", call.settle.record.upstream_model);
-        match hold(call, feed, target, times, limits.hold_size, withhold_usage, &provider).await? {
+        match hold(call, feed, name, times, limits.hold_size, withhold_usage, &provider).await? {
             Ok(step) => return Ok(step),
             Err(overflowed) => {
                 feed = overflowed;
@@ -253,7 +261,7 @@ async fn streamed(gateway: &Gateway, call: &mut Call, route: &Route, mut answere
 async fn hold(
     call: &mut Call,
     mut feed: Box<Feed>,
-    target: String,
+    name: &str,
     times: (Instant, Instant),
     max: usize,
     withhold_usage: bool,
@@ -269,7 +277,7 @@ async fn hold(
     };
     call.settle.record.usage = feed.usage.take().or_else(|| dialect_reply::usage(&whole));
     call.settle.record.waited += feed.waited;
-    let body = match whole::judge(call, whole, target, Some(times), None, max.saturating_mul(2)).await? {
+    let body = match whole::judge(call, whole, name, Some(times), None, max.saturating_mul(2)).await? {
         Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
         Judged::Reply { edited: false, .. } => events,
         Judged::Reply { body, edited: true } => answer::to_stream(&body, !withhold_usage)?,
@@ -283,13 +291,17 @@ async fn hold(
 fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
     use sluice_sandbox::{ErrorKind, Hook, HookError};
     for entry in &call.chain.entries {
-        if entry.has(Hook::OnResponse) && !entry.has(Hook::OnDelta) && entry.streams == crate::config::Streams::Hold {
+        if entry.has(Hook::OnResponse) && !entry.has(Hook::OnDelta) && entry.streams == Streams::Hold {
             let message = format!("the reply is over {max} bytes; raise `limits.hold_size` of the provider");
-            debug_assert!(matches!(entry.on_error, OnError::Closed | OnError::Open));
             crate::hooks::outcome::failed(entry, Hook::OnResponse, &HookError { kind: ErrorKind::Overload, message })?;
         }
     }
     Ok(())
+}
+
+/// Never met; refused all the same, so that no call could run unguarded.
+fn lost() -> Failure {
+    Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's state is gone.")
 }
 
 /// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
@@ -297,7 +309,8 @@ async fn open(mut call: Call, headers: HeaderMap, feed: Feed, deltas: bool, with
     let n = call.peek.n;
     let deltas = match (deltas, call.state.take()) {
         (true, Some(state)) => Some(Box::new(Deltas::new(&call.chain, state, n))),
-        _ => None,
+        (true, None) => return reply::refuse(call.settle, None, &lost()),
+        (false, _) => None,
     };
     let pump = Pump { feed, deltas, settle: call.settle, withhold_usage };
     let mut generator = Generator::new(|outlet| pump.run(outlet));

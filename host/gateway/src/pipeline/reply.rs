@@ -11,7 +11,12 @@ use crate::hooks::view::CallState;
 use crate::providers::headers;
 
 /// The head of a good reply: what the provider may tell the client, what plugins set, what Sluice adds.
-pub fn head(settle: &Settle, state: Option<&CallState>, provider: Option<&HeaderMap>, content_type: &'static str) -> HeaderMap {
+pub fn head(
+    settle: &Settle,
+    state: Option<&CallState>,
+    provider: Option<&HeaderMap>,
+    content_type: &'static str,
+) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(12);
     if let Some(provider) = provider {
         headers::to_client(provider, &mut out);

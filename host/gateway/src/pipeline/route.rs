@@ -31,8 +31,11 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
         return Ok(Route::Provider { at, model: own.or(model).map(str::to_owned) });
     }
     let Some(asked) = model else {
-        return Err(Failure::invalid("missing_model", "Say which model to call: add `\"model\": \"provider/model\"` to the body.")
-            .with_param("model"));
+        return Err(Failure::invalid(
+            "missing_model",
+            "Say which model to call: add `\"model\": \"provider/model\"` to the body.",
+        )
+        .with_param("model"));
     };
     let name = core.alias(asked).unwrap_or(asked);
     if let Some((first, rest)) = name.split_once('/') {
@@ -50,7 +53,8 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
 }
 
 fn bare(core: &Core, asked: &str, name: &str) -> Result<Route, Failure> {
-    let listed = |at: &usize| core.providers.get(*at).is_some_and(|p| p.config.models.iter().any(|model| model == name));
+    let listed =
+        |at: &usize| core.providers.get(*at).is_some_and(|p| p.config.models.iter().any(|model| model == name));
     let serving: Vec<usize> = (0..core.providers.len()).filter(listed).collect();
     let at = match (serving.as_slice(), core.providers.len()) {
         ([only], _) => *only,
@@ -77,7 +81,9 @@ fn not_configured(name: &str) -> Failure {
              `providers: {{ {name}: {{ keys: [env:{env}] }} }}`.",
             env = row.key_env
         )),
-        None => not_found(format!("The provider `{name}` is not configured: add it under `providers:` in sluice.yaml.")),
+        None => {
+            not_found(format!("The provider `{name}` is not configured: add it under `providers:` in sluice.yaml."))
+        }
     }
 }
 

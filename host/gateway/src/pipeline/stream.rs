@@ -129,7 +129,10 @@ impl Pump {
                     return Ok(Some(Bytes::from_static(DONE)));
                 }
                 if out.waiting.len() > MAX_WAITING && !out.open {
-                    return Err(Failure::bad_gateway("no_content", "The provider sent events without content, too many of them."));
+                    return Err(Failure::bad_gateway(
+                        "no_content",
+                        "The provider sent events without content, too many of them.",
+                    ));
                 }
             }
             let content = self.content();

@@ -28,7 +28,10 @@ pub struct Upstream {
 
 /// Where a body's bytes come from.
 pub enum Source {
-    Provider { body: Body, decoder: Option<Box<Decoder>> },
+    Provider {
+        body: Body,
+        decoder: Option<Box<Decoder>>,
+    },
     /// The demo provider's.
     Ready(VecDeque<Bytes>),
 }
@@ -107,8 +110,11 @@ impl Broken {
                 Failure::bad_gateway("reply_truncated", "The provider broke off before the reply was complete.")
                     .with_detail(detail)
             }
-            Broken::TooLarge => Failure::bad_gateway("reply_too_large", "The provider's reply is too large to pass on.")
-                .with_detail(format!("over {max} bytes; raise `limits.reply_size` of the provider if this is expected")),
+            Broken::TooLarge => {
+                Failure::bad_gateway("reply_too_large", "The provider's reply is too large to pass on.").with_detail(
+                    format!("over {max} bytes; raise `limits.reply_size` of the provider if this is expected"),
+                )
+            }
             Broken::Late => Failure::timeout(
                 "reply_timeout",
                 format!("The provider did not complete its reply within {}.", crate::config::show_duration(limit)),

@@ -99,11 +99,11 @@ pub enum Judged {
     Retry(Option<String>),
 }
 
-/// Shows a whole reply to the chain. `answered_by`: the plugin that answered instead of a provider.
+/// Shows a whole reply to the chain. `target`: the provider's name, or that of the plugin at `answered_by` which answered instead.
 pub async fn judge(
     call: &mut Call,
     body: Bytes,
-    target: String,
+    target: &str,
     upstream: Option<(Instant, Instant)>,
     answered_by: Option<usize>,
     max: usize,
@@ -112,10 +112,15 @@ pub async fn judge(
         return Ok(Judged::Reply { body, edited: false });
     }
     let Some(mut state) = call.state.take() else {
-        return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's state is gone."));
+        return Err(super::lost());
     };
     let (first_byte, total) = upstream.map(|(sent, head)| (head - sent, sent.elapsed())).unwrap_or_default();
     state.attempt = call.settle.record.attempts.max(1);
+    let target = if answered_by.is_some() {
+        target.to_owned()
+    } else {
+        format!("{target}/{}", call.settle.record.upstream_model)
+    };
     state.reply = Some(ReplyView { document: Document::new(body, reply::text_map, max), target, first_byte, total });
     let decision;
     (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;
@@ -136,8 +141,6 @@ pub async fn judge(
             }
             Ok(Judged::Reply { body, edited })
         }
-        (Decision::Pass, None) => {
-            Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's reply is gone."))
-        }
+        (Decision::Pass, None) => Err(super::lost()),
     }
 }

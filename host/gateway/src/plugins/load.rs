@@ -61,8 +61,8 @@ impl Loader {
         }
     }
 
-    /// Looks at the directory once and swaps the chain if anything about it changed.
-    pub async fn reconcile(&mut self) {
+    /// Looks at the directory once and swaps the chain if anything about it changed; says whether anything did.
+    pub async fn reconcile(&mut self) -> bool {
         self.looked += 1;
         let wanted = scan(&self.config.dir, &self.config.chain);
         let before: Vec<Arc<Entry>> = self.entries();
@@ -83,6 +83,7 @@ impl Loader {
             self.publish(&before);
             self.sandbox.sweep();
         }
+        changed
     }
 
     fn is_news(&self, name: &str, wanted: &Wanted) -> bool {

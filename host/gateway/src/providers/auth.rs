@@ -1,6 +1,6 @@
 //! A provider's keys: which one a request carries, and how. The only place where a secret's text is used.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderValue;
 
 use crate::config::{ProviderKey, glob};
 
@@ -21,28 +21,29 @@ impl Credentials {
         Ok(Credentials { keys })
     }
 
-    /// Puts one key on the request: among those that may be used for the model, by weight. A provider without keys gets none.
+    /// The `authorization` of one key: among those that may be used for the model, by weight. A provider without keys has none.
     ///
     /// # Errors
     /// Keys there are, but none for this model.
-    pub fn apply(&self, model: &str, headers: &mut HeaderMap) -> Result<(), String> {
+    pub fn choose(&self, model: &str) -> Result<Option<&HeaderValue>, String> {
         if self.keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let fits = |key: &&Key| key.models.is_empty() || key.models.iter().any(|pattern| glob(pattern, model));
         let total: f64 = self.keys.iter().filter(fits).map(|key| key.weight).sum();
         let mut at = if self.keys.len() == 1 { 0.0 } else { fastrand::f64() * total };
         let mut chosen = None;
         for key in self.keys.iter().filter(fits) {
-            chosen = Some(key);
+            chosen = Some(&key.bearer);
             at -= key.weight;
             if at < 0.0 {
                 break;
             }
         }
-        let key = chosen.ok_or_else(|| format!("no key lists `{model}` under `models:`"))?;
-        headers.insert(header::AUTHORIZATION, key.bearer.clone());
-        Ok(())
+        if chosen.is_none() {
+            return Err(format!("no key lists `{model}` under `models:`"));
+        }
+        Ok(chosen)
     }
 }
 
@@ -52,5 +53,44 @@ impl Key {
             .map_err(|_| format!("the key `{}` cannot be sent in a header", key.name))?;
         bearer.set_sensitive(true);
         Ok(Key { bearer, weight: key.weight, models: key.models.clone() })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn key(secret: &str, weight: f64, models: &[&str]) -> ProviderKey {
+        let models = models.iter().map(|model| (*model).to_owned()).collect();
+        ProviderKey { name: secret.to_owned(), secret: Secret::new(secret.to_owned()), weight, models }
+    }
+
+    #[test]
+    fn keys_share_by_weight_among_those_that_fit() {
+        let keys = [key("a", 3.0, &[]), key("b", 1.0, &[]), key("c", 100.0, &["o3*"])];
+        let credentials = Credentials::new(&keys).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..10_000 {
+            let chosen = credentials.choose("gpt-4o").unwrap().unwrap();
+            *counts.entry(chosen.to_str().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        assert_eq!(counts.keys().collect::<Vec<_>>(), ["Bearer a", "Bearer b"]);
+        assert!((7000..8000).contains(&counts["Bearer a"]), "{counts:?}");
+    }
+
+    #[test]
+    fn a_model_that_no_key_lists_is_an_error_and_no_key_at_all_is_none() {
+        let credentials = Credentials::new(&[key("c", 1.0, &["o3*"])]).unwrap();
+        assert!(credentials.choose("gpt-4o").is_err());
+        assert!(credentials.choose("o3-mini").unwrap().is_some());
+        assert_eq!(Credentials::new(&[]).unwrap().choose("x"), Ok(None));
+    }
+
+    #[test]
+    fn a_key_cannot_be_printed() {
+        let credentials = Credentials::new(&[key("sk-hidden", 1.0, &[])]).unwrap();
+        assert!(!format!("{:?}", credentials.choose("x").unwrap()).contains("hidden"));
     }
 }

@@ -6,16 +6,14 @@
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::{Extensions, Request, Response};
-use http_body::Body as _;
-use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Pooled, Error as PoolError};
@@ -86,48 +84,42 @@ impl Client {
         Client { pooled, fresh, network }
     }
 
-    /// Sends a request with an absolute address and waits for the head of the reply.
+    /// Sends the request that `make` makes, with an absolute address, and waits for the head of the reply.
     ///
     /// `connect` bounds everything until the request goes out, TLS and proxy included; `headers` counts from when it has gone out. A
-    /// request that dies on a reused connection before any byte of its reply came is sent once more, on a fresh one: the provider closed
-    /// an idle connection at that moment, and never saw the request. Nothing else is repeated.
+    /// request that dies on a reused connection before any byte of its reply came is made and sent once more, on a fresh one: the provider
+    /// closed an idle connection at that moment, and never saw the request. Nothing else is repeated.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        make: impl Fn() -> Request<Bytes>,
         connect: Duration,
         headers: Duration,
     ) -> Result<Response<Body>, SendError> {
-        let (mut parts, body) = request.into_parts();
-        let body = whole(body);
-        if parts.uri.scheme_str() == Some("http")
-            && let Some(proxy) = proxy::for_address(&self.network, &parts.uri)
-            && let Some(authorization) = proxy::authorization(proxy)
-        {
-            parts.headers.insert(PROXY_AUTHORIZATION, authorization);
-        }
-        let again = parts.clone();
-        match once(&self.pooled, Request::from_parts(parts, body.clone()), connect, headers).await {
+        match once(&self.pooled, self.through_proxy(make()), connect, headers).await {
             Err(Lost { stale: true, .. }) => {}
             result => return result.map_err(|lost| lost.error),
         }
-        once(&self.fresh, Request::from_parts(again, body), connect, headers).await.map_err(|lost| lost.error)
+        once(&self.fresh, self.through_proxy(make()), connect, headers).await.map_err(|lost| lost.error)
+    }
+
+    /// A plain request through a proxy carries the proxy's own credentials; a tunnel asks for its way before.
+    fn through_proxy(&self, mut request: Request<Bytes>) -> Request<Bytes> {
+        if request.uri().scheme_str() == Some("http")
+            && let Some(proxy) = proxy::for_address(&self.network, request.uri())
+            && let Some(authorization) = proxy::authorization(proxy)
+        {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        request
     }
 }
 
 fn secured<T>(inner: T, trust: &Arc<ClientConfig>) -> HttpsConnector<T> {
     let config = ClientConfig::clone(trust);
     HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(inner)
-}
-
-/// The bytes of a body that has them all.
-fn whole(mut body: Full<Bytes>) -> Bytes {
-    match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-        _ => Bytes::new(),
-    }
 }
 
 struct Lost {
