@@ -160,3 +160,60 @@ fn secrets_are_in_no_log() {
     assert!(!logs.contains(client) && !logs.contains(PROVIDER_KEY), "{logs}");
     assert!(!logs.contains("hello") && !logs.contains("\"hi\""), "prompt or reply text was logged: {logs}");
 }
+
+/// A key's list holds on every path and for every spelling of a name, and cannot be passed by naming no model at all.
+#[test]
+fn a_key_with_a_list_of_models() {
+    let mock = Mock::start();
+    mock.script("openai", Script::json(200, reply("hi")));
+    let more =
+        "aliases: { fast: openai/m1 }\nkeys: [{ name: one, value: \"env:CLIENT_KEY\", models: [\"openai/m1\"] }]\n";
+    let gateway = setup(&[row(&mock, "openai", "models: [m1, m2]")], more).env("CLIENT_KEY", "first-key").start();
+    let with = [JSON, ("x-api-key", "first-key")];
+    let call = |path: &str, model: &str| gateway.call("POST", path, &with, body(model, false).as_bytes());
+    const PREFIXED: &str = "/openai/chat/completions";
+    for (path, model) in [(CHAT, "openai/m1"), (CHAT, "m1"), (CHAT, "fast"), (PREFIXED, "m1"), (PREFIXED, "openai/m1")]
+    {
+        assert_eq!(call(path, model).status, 200, "{path} {model}");
+        let sent: serde_json::Value = serde_json::from_slice(&mock.last("openai").body).unwrap();
+        assert_eq!(sent["model"], "m1", "{path} {model}");
+    }
+    let before = mock.journal().count("openai");
+    for (path, model) in
+        [(CHAT, "openai/m2"), (CHAT, "m2"), (PREFIXED, "m2"), (PREFIXED, "fast"), (PREFIXED, "openai/m2")]
+    {
+        let error = blamed(&call(path, model), 403, "client");
+        assert_eq!((&error["code"], &error["param"]), (&"model_not_allowed".into(), &"model".into()));
+    }
+    for path in [CHAT, PREFIXED] {
+        blamed(&gateway.call("POST", path, &with, b"{\"messages\":[]}"), 403, "client");
+    }
+    assert_eq!(mock.journal().count("openai"), before);
+    for (path, ids) in [("/v1/models", &["fast", "openai/m1"][..]), ("/openai/models", &["m1"])] {
+        let list = gateway.call("GET", path, &with, b"").json();
+        let got: Vec<&str> = list["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
+        assert_eq!(got, ids, "{path}");
+    }
+}
+
+/// What is refused before a call begins is a line of the access log and a count, like any other refusal.
+#[test]
+fn refusals_at_the_door_are_recorded() {
+    let mock = Mock::start();
+    let more = "server: { limits: { body_size: 1MiB } }\nkeys: [{ name: one, value: \"env:CLIENT_KEY\" }]\n";
+    let gateway = setup(&[row(&mock, "p", "")], more).env("CLIENT_KEY", "first-key").start();
+    blamed(&send(&gateway, &[("authorization", "Bearer wrong"), ("x-request-id", "no-key")]), 401, "client");
+    let with = [JSON, ("x-api-key", "first-key"), ("x-request-id", "too-large")];
+    blamed(&gateway.call("POST", CHAT, &with, &vec![b' '; (1 << 20) + 1]), 413, "client");
+    for (id, status, key) in [("no-key", 401, None), ("too-large", 413, Some("one"))] {
+        let line = sluice_tests::wait_for("the line in the log", || {
+            let text = gateway.process.out.text();
+            text.lines().find(|line| line.contains(id)).map(str::to_owned)
+        });
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["outcome"], &line["status"]), (&"refused".into(), &status.into()), "{line}");
+        assert_eq!(line["key"].as_str(), key, "{line}");
+    }
+    let metrics = gateway.call("GET", "/metrics", &[("x-api-key", "first-key")], b"").text();
+    assert!(metrics.contains("sluice_requests_total{outcome=\"refused\",provider=\"\"} 2\n"), "{metrics}");
+}

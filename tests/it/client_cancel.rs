@@ -128,3 +128,29 @@ fn a_client_that_does_not_read_does_not_fill_the_memory() {
     drop(connection);
     mock.wait_cancelled("p");
 }
+
+/// The wait that a leaving client cuts off is the provider's: it must not count as the gateway's own time.
+#[test]
+fn a_client_that_leaves_says_nothing_of_overhead() {
+    let mock = Mock::start();
+    let gateway = gateway(&mock, &["p"]);
+    let counted = || {
+        let text = gateway.get("/metrics").text();
+        text.lines().find(|line| line.starts_with("sluice_overhead_seconds_count")).map(str::to_owned)
+    };
+    let before = counted();
+    for phase in PHASES {
+        mock.script("p", script(phase));
+        let requests = mock.journal().count("p");
+        let connection = gateway.open(CHAT, body("p/m", true));
+        mock.wait_request("p", requests + 1);
+        drop(connection);
+    }
+    let lines = sluice_tests::wait_for("the lines in the log", || {
+        let text = gateway.process.out.text();
+        let gone: Vec<String> = text.lines().filter(|line| line.contains("client-gone")).map(str::to_owned).collect();
+        (gone.len() == PHASES.len()).then_some(gone)
+    });
+    assert!(lines.iter().all(|line| !line.contains("overhead_us")), "{lines:?}");
+    assert_eq!(counted(), before);
+}

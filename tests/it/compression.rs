@@ -111,3 +111,27 @@ fn encodings_that_are_unknown_or_untrue() {
     mock.script("p", Script::new().write([head(200, &headers).as_slice(), &whole[..whole.len() - 4]].concat()));
     blamed(&ask(&gateway, None, false), 502, "provider");
 }
+
+/// Nobody reads a whole reply of an unmetered provider, so it passes as it is; a stream is always read, for its end.
+#[test]
+fn without_a_meter_replies_are_as_readable() {
+    let (mock, gateway) = start("meter: false");
+    let events = [text_event("one"), finish_event(), DONE.to_owned()].concat();
+    for accepts in ACCEPTS {
+        mock.script("p", zipped(200, "application/json", reply("hi").as_bytes()));
+        // The mock zips unasked: a client that said "identity" gets what it would get from the provider itself.
+        let as_sent = accepts.is_some_and(|accepts| !accepts.contains("gzip"));
+        let got = ask(&gateway, accepts, false);
+        assert_eq!(mock.last("p").head.get("accept-encoding"), Some(accepts.unwrap_or("identity")));
+        let text = readable(&got, if as_sent { Some("gzip") } else { accepts });
+        assert_eq!(text, reply("hi").as_bytes(), "{accepts:?}");
+        mock.script("p", zipped(200, "text/event-stream", events.as_bytes()));
+        let got = ask(&gateway, accepts, true);
+        assert_eq!(String::from_utf8(readable(&got, accepts)).unwrap(), events, "{accepts:?}");
+    }
+    mock.script(
+        "p",
+        Script::whole(200, &[("content-type", "application/json"), ("content-encoding", "")], reply("hi")),
+    );
+    assert_eq!(ask(&gateway, None, false).body, reply("hi").as_bytes(), "an empty encoding is none");
+}

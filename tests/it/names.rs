@@ -142,6 +142,9 @@ fn model_lists() {
     assert!(!ids("/openai/models").is_empty() && !ids("/openai/v1/models").is_empty());
     let one = gateway.get(&format!("/v1/models/{}", all[0].replace('/', "%2F")));
     assert_eq!((one.status, one.json()["id"].as_str()), (200, Some(all[0].as_str())));
+    for callable in ["gpt-one", "org/three", "a/gpt-one", "openai/org/three"] {
+        assert_eq!(gateway.get(&format!("/v1/models/{callable}")).status, 200, "{callable} can be called");
+    }
     blamed(&gateway.get("/v1/models/unheard-of"), 404, "client");
 }
 

@@ -113,6 +113,8 @@ fn what_a_plugin_reads_remembers_and_tags() {
         "{:?}",
         reply.head
     );
+    // Set in the first window, which comes before the head is out.
+    assert!(reply.header("x-tagger-window").is_some_and(|text| "fine".starts_with(text)), "{:?}", reply.head);
     let line = log_line(&gateway, &reply);
     let windows: u32 = line["tags"]["windows.0.0"].as_str().unwrap_or_default().parse().unwrap();
     assert!((2..=4).contains(&windows), "{line}");

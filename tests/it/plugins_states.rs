@@ -29,6 +29,9 @@ fn one_component_under_several_names() {
     }
     assert_eq!(text_of(&gateway.post(CHAT, asking("hi", false))), "*** *** three");
     assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale 2"));
+    // It is not a third plugin, by its own name.
+    let names: Vec<_> = gateway.get("/api/plugins").json()["plugins"].as_array().unwrap().clone();
+    assert_eq!(names.len(), 2, "{names:?}");
 }
 
 #[test]

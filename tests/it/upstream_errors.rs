@@ -291,3 +291,50 @@ fn errors_within_a_stream_keep_the_providers_words() {
     let error = four_keys(&last);
     assert_eq!(error["message"], "tokens ran dry");
 }
+
+/// A provider's rates and its own request id matter most when it refuses; its cookies and its body's type never do.
+#[test]
+fn an_error_reply_keeps_the_headers_that_a_client_may_need() {
+    let headers = [
+        ("content-type", "application/problem+json"),
+        ("retry-after", "17"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-request-id", "req-of-the-provider"),
+        ("set-cookie", "session=1"),
+        ("cache-control", "no-store"),
+    ];
+    let (_mock, gateway) = start(Script::whole(429, &headers, "{\"error\":{\"message\":\"slow down\"}}"), "");
+    for stream in [false, true] {
+        let got = gateway.post(CHAT, body("p/m", stream));
+        assert_eq!(blamed(&got, 429, "provider")["message"], "slow down");
+        assert_eq!(got.header("retry-after"), Some("17"));
+        assert_eq!(got.header("x-ratelimit-remaining-requests"), Some("0"));
+        assert_eq!(got.header("x-upstream-request-id"), Some("req-of-the-provider"));
+        assert_eq!((got.header("set-cookie"), got.header("cache-control")), (None, None));
+        assert_eq!(got.head.all("content-type").len(), 1);
+    }
+}
+
+/// A 200 in the wrong shape may hold what the model said, which no log keeps.
+#[test]
+fn a_reply_in_the_wrong_shape_leaves_no_text_in_the_log() {
+    let mock = Mock::start();
+    let gateway = setup(&[row(&mock, "p", "")], "").start();
+    let events = [text_event("whispered"), finish_event(), DONE.to_owned()].concat();
+    let message = json!({"message": {"content": "whispered"}, "output": "whispered"}).to_string();
+    for (what, stream, script) in [
+        ("events without their type", true, Script::whole(200, &[("content-type", "text/plain")], events.clone())),
+        ("events for a whole call", false, Script::whole(200, &[JSON], events)),
+        ("no choices", false, Script::whole(200, &[JSON], message)),
+    ] {
+        mock.script("p", script);
+        let id = what.replace(' ', "-");
+        let headers = [JSON, ("x-request-id", id.as_str())];
+        blamed(&gateway.call("POST", CHAT, &headers, body("p/m", stream).as_bytes()), 502, "provider");
+        let line = sluice_tests::wait_for("the line in the log", || {
+            let text = gateway.process.out.text();
+            text.lines().find(|line| line.contains(&id)).map(str::to_owned)
+        });
+        assert!(!line.contains("whispered"), "{what}: {line}");
+    }
+}

@@ -59,7 +59,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(blame: Blame, status: u16, kind: &'static str, code: &'static str, message: impl Into<String>) -> Failure {
+    pub fn new(
+        blame: Blame,
+        status: u16,
+        kind: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Failure {
         Failure {
             blame,
             retry: Retry::No,

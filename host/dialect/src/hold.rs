@@ -12,8 +12,10 @@
 //! is accounted for by exactly one run of text, so that each frame knows when all of its text is decided.
 
 mod chain;
+mod choice;
 mod emit;
 mod limits;
+mod loose;
 mod queue;
 mod run;
 mod said;
@@ -31,10 +33,11 @@ use crate::openai_chat::stream::{Event, Place, Slot};
 use crate::sse::Frame;
 use crate::text::Kind;
 use chain::Piece;
+use choice::Choice;
 use limits::MAX_PIECES;
+use loose::Judged;
 use queue::{Entry, Framed, Part, Queue};
 use run::Run;
-use said::Said;
 
 /// What a stage is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,47 +111,6 @@ impl fmt::Display for Overflow {
 
 impl std::error::Error for Overflow {}
 
-#[derive(Debug)]
-struct Choice {
-    index: u32,
-    /// Pieces begun.
-    parts: u32,
-    /// A frame with the role has left.
-    role_sent: bool,
-    /// The provider ended it.
-    finished: bool,
-    /// A stage ended it.
-    refused: bool,
-    changed: KindSet,
-    /// It has text.
-    wrote: bool,
-    said: Option<Said>,
-}
-
-/// The kinds of text of a choice that were ever changed.
-#[derive(Clone, Copy, Debug, Default)]
-struct KindSet(u8);
-
-impl KindSet {
-    fn bit(kind: Kind) -> u8 {
-        match kind {
-            Kind::Text => 1,
-            Kind::Reasoning => 2,
-            Kind::Refusal => 4,
-            Kind::ToolArguments => 8,
-            Kind::ToolResult | Kind::Other => 16,
-        }
-    }
-
-    fn add(&mut self, kind: Kind) {
-        self.0 |= KindSet::bit(kind);
-    }
-
-    fn has(self, kind: Option<Kind>) -> bool {
-        kind.map_or(self.0 != 0, |kind| self.0 & KindSet::bit(kind) != 0)
-    }
-}
-
 /// The machine for one stream.
 #[derive(Debug)]
 pub struct Hold {
@@ -158,8 +120,11 @@ pub struct Hold {
     max_held: usize,
     choices: Vec<Choice>,
     pieces: Vec<Piece>,
+    /// Places in `pieces` whose piece is over and which nothing names any more.
+    free: Vec<usize>,
     /// Pieces that may still grow.
     open: Vec<usize>,
+    judged: Judged,
     queue: Queue,
     /// Stages to ask, as (piece, stage); some may have become pointless.
     work: VecDeque<(usize, usize)>,
@@ -181,7 +146,9 @@ impl Hold {
             max_held,
             choices: Vec::new(),
             pieces: Vec::new(),
+            free: Vec::new(),
             open: Vec::new(),
+            judged: Judged::new(max_held),
             queue: Queue::default(),
             work: VecDeque::new(),
             offered: false,
@@ -209,8 +176,14 @@ impl Hold {
         }
         self.check_messages(&data, &mut event);
         let mut parts = Vec::with_capacity(event.slots.len());
+        let mut pieces = Vec::with_capacity(event.slots.len());
         for slot in &event.slots {
-            parts.push(self.part_for(&data, slot));
+            let (part, piece) = match slot.place {
+                Place::Loose { top } => self.loose_part(&data, slot, top),
+                _ => self.described_part(&data, slot),
+            };
+            parts.push(part);
+            pieces.push(piece);
         }
         let refused = |choice: &u32| self.choices.iter().any(|state| state.index == *choice && state.refused);
         let gone: Vec<u32> = event.choices.iter().map(|choice| choice.index).filter(refused).collect();
@@ -219,9 +192,8 @@ impl Hold {
         }
         let ends: Vec<u32> =
             event.choices.iter().filter(|choice| choice.finish.is_some()).map(|choice| choice.index).collect();
-        let slots: Vec<(usize, Option<usize>)> = parts.iter().enumerate().map(|(at, part)| (at, part.piece)).collect();
         let sequence = self.queue.push(Entry::Event(Box::new(Framed { frame, data, event, parts, gone })));
-        for (slot, piece) in slots {
+        for (slot, piece) in pieces.into_iter().enumerate() {
             if let Some(piece) = piece {
                 self.feed(sequence, slot, piece);
             }
@@ -302,6 +274,7 @@ impl Hold {
         let Some(skipped) = self.skipped.get_mut(stage) else { return };
         *skipped = true;
         self.offered = false;
+        self.judged.forget();
         for at in 0..self.pieces.len() {
             if let Some(flow) = self.pieces.get_mut(at).and_then(|piece| piece.drop_stage(stage)) {
                 self.pass(at, stage + 1, flow.runs, flow.names, flow.ended);
@@ -338,24 +311,6 @@ impl Hold {
         self.queue.bytes()
     }
 
-    /// The place of a choice's state, made on first use.
-    fn choice_at(&mut self, index: u32) -> usize {
-        if let Some(at) = self.choices.iter().position(|choice| choice.index == index) {
-            return at;
-        }
-        self.choices.push(Choice {
-            index,
-            parts: 0,
-            role_sent: false,
-            finished: false,
-            refused: false,
-            changed: KindSet::default(),
-            wrote: false,
-            said: None,
-        });
-        self.choices.len() - 1
-    }
-
     /// Which piece a slot belongs to, beginning it where it is new. Text of a refused choice belongs to none.
     fn part_for(&mut self, data: &[u8], slot: &Slot) -> Part {
         let choice_at = self.choice_at(slot.choice);
@@ -373,7 +328,7 @@ impl Hold {
         if !slot.has_text() && slot.name.is_none() {
             return Part::empty();
         }
-        if self.pieces.len() >= MAX_PIECES {
+        if self.is_full() {
             return Part::unread();
         }
         if let Place::Tool { .. } = slot.place {
@@ -381,14 +336,37 @@ impl Hold {
             self.close(|piece| piece.choice == slot.choice && piece.same_lane(slot));
         }
         let mut piece = Piece::new(slot, self.skipped.len());
+        let name = piece.take_name(data, slot);
+        let at = self.begin(piece, choice_at);
+        self.open.push(at);
+        Part::of(at, name)
+    }
+
+    fn described_part(&mut self, data: &[u8], slot: &Slot) -> (Part, Option<usize>) {
+        let part = self.part_for(data, slot);
+        let piece = part.piece;
+        (part, piece)
+    }
+
+    /// No further piece is read.
+    fn is_full(&self) -> bool {
+        self.pieces.len() - self.free.len() >= MAX_PIECES
+    }
+
+    /// Gives the piece its number and its place.
+    fn begin(&mut self, mut piece: Piece, choice_at: usize) -> usize {
         if let Some(choice) = self.choices.get_mut(choice_at) {
             piece.part = choice.parts;
             choice.parts += 1;
         }
-        let name = piece.take_name(data, slot);
+        if let Some(at) = self.free.pop()
+            && let Some(free) = self.pieces.get_mut(at)
+        {
+            *free = piece;
+            return at;
+        }
         self.pieces.push(piece);
-        self.open.push(self.pieces.len() - 1);
-        Part::of(self.pieces.len() - 1, name)
+        self.pieces.len() - 1
     }
 
     /// Gives a slot's text to the first stage.
@@ -399,9 +377,10 @@ impl Hold {
             piece.sources.push_back((sequence, slot));
         }
         let names = piece.names;
-        if !text.is_empty() || named {
+        let whole = piece.is_loose();
+        if !text.is_empty() || named || whole {
             let src = text.len();
-            self.pass(at, 0, vec![Run { text, src, same: true }], names, false);
+            self.pass(at, 0, vec![Run { text, src, same: true }], names, whole);
         }
     }
 
@@ -432,14 +411,14 @@ impl Hold {
             stage += 1;
         }
         piece.names_out = piece.names_out.max(names);
+        let over = ended && !piece.drained && piece.is_loose();
         piece.drained |= ended;
-        let choice = piece.choice;
-        let kind = piece.kind;
+        let Piece { choice, kind, place, .. } = *piece;
         if self.queue.deliver(piece, runs) {
-            let index = self.choice_at(choice);
-            if let Some(choice) = self.choices.get_mut(index) {
-                choice.changed.add(kind);
-            }
+            self.note_changed(choice, kind, place);
+        }
+        if over {
+            self.retire(at);
         }
     }
 

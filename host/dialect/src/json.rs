@@ -121,7 +121,8 @@ pub fn field(bytes: &[u8], object_at: usize, name: &str) -> Option<Range<usize>>
     value(bytes, field_start(bytes, object_at, name)?)
 }
 
-/// The value that an RFC 6901 pointer names; `""` is the whole document without surrounding white space.
+/// The value that an RFC 6901 pointer names; `""` is the whole document without surrounding white space. Of members of one name it is the
+/// last, as nearly every parser has it: a guard that looks by pointer must see what the provider will see.
 ///
 /// `None` where nothing stands there and where the pointer is malformed (no leading `/`, an unknown `~` escape, an index with a leading
 /// zero). `-`, the place after an array's last element, names nothing.
@@ -132,7 +133,7 @@ pub fn pointer(bytes: &[u8], pointer: &str) -> Option<Range<usize>> {
             let token = text::pointer_token(token)?;
             at = match bytes.get(at)? {
                 b'[' => item_start(bytes, at, array_index(&token)?)?,
-                _ => field_start(bytes, at, &token)?,
+                _ => last_field_start(bytes, at, &token)?,
             };
         }
     }
@@ -149,6 +150,19 @@ fn field_start(bytes: &[u8], object_at: usize, name: &str) -> Option<usize> {
         }
         at = value_end(bytes, start)?;
     }
+}
+
+fn last_field_start(bytes: &[u8], object_at: usize, name: &str) -> Option<usize> {
+    let mut at = opened(bytes, object_at, b'{')?;
+    let mut last = None;
+    while let Some((key, start)) = next_key(bytes, at) {
+        if key_is(bytes, &key, name) {
+            last = Some(start);
+        }
+        let Some(end) = value_end(bytes, start) else { break };
+        at = end;
+    }
+    last
 }
 
 fn item_start(bytes: &[u8], array_at: usize, index: usize) -> Option<usize> {

@@ -41,7 +41,8 @@ impl Core {
     /// What keeps the gateway from starting, in words for the operator.
     pub fn new(config: Config, format: Format) -> Result<Core, String> {
         let metrics = Arc::new(Metrics::new().map_err(|error| format!("metrics: {error}"))?);
-        let log = AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
+        let log =
+            AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
         let providers =
             config.providers.iter().map(|p| Provider::new(p.clone(), &metrics)).collect::<Result<Vec<_>, _>>()?;
         let plugins = Plugins::start(&config.plugins, &metrics)?;

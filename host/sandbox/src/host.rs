@@ -2,6 +2,7 @@
 //!
 //! What a function means is the view's business; here is only what protects the host from a guest.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::imports::{call, host, reply, text, types};
@@ -22,6 +23,22 @@ impl text::Host for State {}
 /// The longest prefix of at most `max` bytes that ends between characters.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+/// A message in which no line break can begin a line of the log that the plugin made up; a tab and the like are as harmful.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(|character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            character if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') => out.push(' '),
+            character => out.push(character),
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn fault(fault: view::Fault) -> types::Fault {
@@ -170,7 +187,7 @@ impl reply::Host for State {
 
 impl host::Host for State {
     fn log(&mut self, level: host::Level, message: String) -> Answer<()> {
-        let message = cut(&message, MAX_LOG);
+        let message = &*one_line(cut(&message, MAX_LOG));
         if level == host::Level::Error {
             // Kept even past the cap on messages: the last one may explain the trap that follows.
             self.last_error = Some(cut(message, MAX_LAST_ERROR).to_owned());

@@ -45,6 +45,8 @@ pub(super) struct Piece {
     pub(super) spill: String,
     /// The last stage has given its all.
     pub(super) drained: bool,
+    /// What its text is remembered by, for a piece that is complete in one event.
+    pub(super) key: u64,
 }
 
 /// What leaves a stage.
@@ -78,7 +80,18 @@ impl Piece {
             last: None,
             spill: String::new(),
             drained: false,
+            key: 0,
         }
+    }
+
+    /// It begins and ends with one event.
+    pub(super) fn is_loose(&self) -> bool {
+        matches!(self.place, Place::Loose { .. })
+    }
+
+    /// Notes a name that windows show and that another piece's frames bring.
+    pub(super) fn show_name(&mut self, data: &[u8], slot: &Slot) {
+        self.name = slot.name.clone().and_then(|name| json::string(data, name)).map(std::borrow::Cow::into_owned);
     }
 
     /// Whether clients would append the slot's text to this piece.

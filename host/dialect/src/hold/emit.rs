@@ -65,16 +65,17 @@ impl Hold {
     /// Sends what is decided of the front frame's text ahead of the rest, where that does no harm.
     fn cut(&mut self, out: &mut Vec<Bytes>) {
         let Some(Entry::Event(framed)) = self.queue.front_mut() else { return };
-        let Some(slot) = framed.event.slots.first().map(|slot| (slot.choice, slot.place)) else { return };
+        let Some(at) = framed.event.slots.iter().position(|slot| !slot.is_loose()) else { return };
+        let Some(slot) = framed.event.slots.get(at).map(|slot| (slot.choice, slot.place)) else { return };
         let role_sent = self.choices.iter().any(|choice| choice.index == slot.0 && choice.role_sent);
         if !framed.gone.is_empty() || !framed.event.cuttable(role_sent) {
             return;
         }
-        let text = framed.ready_text(0);
+        let text = framed.ready_text(at);
         if text.is_empty() {
             return;
         }
-        if let Some(part) = framed.parts.first_mut() {
+        if let Some(part) = framed.parts.get_mut(at) {
             part.sent += text.len();
         }
         out.push(made(&synthesise(&framed.data, slot.0, Says::Text(slot.1, &text))));
@@ -103,8 +104,7 @@ impl Hold {
                 state.role_sent = true;
             }
         }
-        let says = framed.event.slots.is_empty() || framed.parts.iter().any(|part| part.has_text() || part.name > 0);
-        self.released_content |= framed.event.content && says;
+        self.released_content |= framed.event.content && says(framed);
         out.push(if edits.is_empty() {
             framed.frame.raw.clone()
         } else {
@@ -117,13 +117,17 @@ impl Hold {
         for (at, slot) in event.slots.iter().enumerate() {
             if let Some(literal) = slot.literal.clone()
                 && parts.get(at).is_some_and(|part| part.differs())
-                && !gone(slot.choice)
+                && (slot.place == Place::Loose { top: true } || !gone(slot.choice))
             {
                 edits.text(literal, &framed.ready_text(at));
             }
         }
-        for repeat in event.repeats.iter().filter(|repeat| !gone(repeat.choice)) {
-            self.mend(framed, repeat, edits);
+        for repeat in &event.repeats {
+            if !gone(repeat.choice) {
+                self.mend(framed, repeat, edits);
+            } else if repeat.outside {
+                edits.replace(repeat.range.clone(), silence(repeat.mend));
+            }
         }
         for choice in &event.choices {
             if let Some(finish) = choice.finish.clone()
@@ -145,14 +149,7 @@ impl Hold {
         }
         let changed = self.state(repeat.choice).is_some_and(|state| state.changed.has(repeat.kind));
         if changed || repeat.unread {
-            edits.replace(
-                range,
-                match repeat.mend {
-                    Mend::Null => b"null".as_slice(),
-                    Mend::Empty => b"\"\"".as_slice(),
-                    Mend::Message | Mend::Follow(_) => b"{\"role\":\"assistant\",\"content\":\"\"}".as_slice(),
-                },
-            );
+            edits.replace(range, silence(repeat.mend));
         }
     }
 
@@ -174,8 +171,8 @@ impl Hold {
         }
         for (at, slot) in framed.event.slots.iter().enumerate().filter(|(_, slot)| dropped.contains(&slot.choice)) {
             let text = framed.ready_text(at);
-            let tool = matches!(slot.place, Place::Tool { .. } | Place::FunctionCall);
-            if !text.is_empty() && !tool {
+            let apart = !matches!(slot.place, Place::Tool { .. } | Place::FunctionCall | Place::Loose { .. });
+            if !text.is_empty() && apart {
                 out.push(made(&synthesise(&framed.data, slot.choice, Says::Text(slot.place, &text))));
                 self.released_content = true;
             }
@@ -198,6 +195,21 @@ impl Hold {
                 self.released_content = true;
             }
         }
+    }
+}
+
+/// Whether any of what a model said in the event is left, or none of it can be taken away.
+fn says(framed: &Framed) -> bool {
+    let mut described = framed.event.slots.iter().zip(&framed.parts).filter(|(slot, _)| !slot.is_loose()).peekable();
+    described.peek().is_none() || described.any(|(_, part)| part.has_text() || part.name > 0)
+}
+
+/// What stands for a copy that may not be read.
+fn silence(mend: Mend) -> &'static [u8] {
+    match mend {
+        Mend::Null => b"null",
+        Mend::Empty | Mend::Follow(_) => b"\"\"",
+        Mend::Message => b"{\"role\":\"assistant\",\"content\":\"\"}",
     }
 }
 

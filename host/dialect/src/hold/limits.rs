@@ -1,10 +1,13 @@
 //! How much a stream may make the machine keep.
 
 use super::{Hold, Overflow};
-use crate::openai_chat::stream::Event;
+use crate::openai_chat::stream::{Event, MAX_LOOSE};
 
-/// Pieces of one stream that are read; a provider that begins more is answered like one whose text cannot be held any longer.
+/// Pieces of one stream that are read, without those that were complete in an event which has been decided; a provider that begins more is answered like one whose text cannot be held any longer.
 pub(super) const MAX_PIECES: usize = 4096;
+
+// An event with as many undescribed strings as are looked at can be read.
+const _: () = assert!(MAX_LOOSE <= MAX_PIECES);
 
 /// Alternative answers of one stream; no provider is known to give more than 128. Past it as past [`MAX_PIECES`].
 const MAX_CHOICES: usize = 1024;
@@ -18,7 +21,7 @@ impl Hold {
         let known = |index: u32| self.choices.iter().any(|state| state.index == index);
         let many = self.choices.len() + event.choices.len() > MAX_CHOICES;
         let new = event.choices.len() > MAX_CHOICES || event.choices.iter().any(|choice| !known(choice.index));
-        event.slots.len() > MAX_PIECES || (many && new)
+        event.overfull || event.slots.len() > MAX_PIECES || (many && new)
     }
 
     pub(super) fn weigh_piece(&mut self, at: usize) {

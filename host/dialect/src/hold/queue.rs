@@ -45,6 +45,11 @@ impl Part {
         Part { unread: true, ..Part::default() }
     }
 
+    /// Says this, whatever the provider wrote.
+    pub(super) fn fixed(text: String) -> Part {
+        Part { out: Some(text), ..Part::default() }
+    }
+
     pub(super) fn is_decided(&self) -> bool {
         self.done == self.len
     }
@@ -113,8 +118,9 @@ impl Framed {
     }
 }
 
-/// About what is kept of an event besides its bytes.
+/// About what is kept of an event besides its bytes, and of every text in it after the first.
 const EVENT_WEIGHT: usize = 512;
+const TEXT_WEIGHT: usize = 256;
 
 #[derive(Debug)]
 pub(super) enum Entry {
@@ -130,7 +136,9 @@ impl Entry {
     fn weight(&self) -> usize {
         match self {
             Entry::Opaque(raw) => raw.len() + size_of::<Entry>(),
-            Entry::Event(framed) => framed.frame.raw.len() + EVENT_WEIGHT,
+            Entry::Event(framed) => {
+                framed.frame.raw.len() + EVENT_WEIGHT + framed.parts.len().saturating_sub(1) * TEXT_WEIGHT
+            }
             Entry::Refusal(_) | Entry::End(_) => 0,
         }
     }
@@ -214,6 +222,11 @@ impl Queue {
         let part = framed.parts.get_mut(slot)?;
         part.len = text.len();
         Some((text, part.name > 0))
+    }
+
+    /// What became of a slot's text; `None` where it is the provider's.
+    pub(super) fn changed(&mut self, sequence: u64, slot: usize) -> Option<&str> {
+        self.framed(sequence)?.parts.get(slot)?.out.as_deref()
     }
 
     fn framed(&mut self, sequence: u64) -> Option<&mut Framed> {

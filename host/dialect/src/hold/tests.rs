@@ -1,6 +1,7 @@
 //! Streams through scripted stages, compared with the same policy on the whole text.
 
 mod endings;
+mod loose;
 mod policies;
 mod random;
 mod shapes;

@@ -170,7 +170,7 @@ fn pointers_follow_the_rfc() {
     assert_eq!(found("/m~0n"), Some("8"));
     assert_eq!(found("/~01"), Some("9"));
     assert_eq!(found("/한/0/x/0/1"), Some("2"));
-    assert_eq!(found("/d"), Some("1"));
+    assert_eq!(found("/d"), Some("2"));
     for nothing in ["foo", "/foo/2", "/foo/-", "/foo/00", "/foo/+1", "/foo/", "/foo/0/x", "/m~n", "/m~2n", "/foo~"] {
         assert_eq!(found(nothing), None, "{nothing}");
     }
@@ -374,4 +374,11 @@ fn scans_of_a_small_request_are_quick() {
     timed("peek", &|| crate::peek::peek(std::hint::black_box(bytes)).is_ok());
     timed("top-level members", &|| object(std::hint::black_box(bytes), 0).unwrap().count() == 5);
     timed("pointer", &|| pointer(std::hint::black_box(bytes), "/messages/7/content").is_some());
+}
+
+#[test]
+fn a_pointer_follows_the_last_of_members_with_one_name() {
+    let doc = br#"{"a":{"b":1},"c":0,"\u0061":{"b":2,"b":3}}"#;
+    assert_eq!(pointer(doc, "/a/b").and_then(|at| doc.get(at)), Some(&b"3"[..]));
+    assert_eq!(pointer(doc, "/a/c"), None);
 }

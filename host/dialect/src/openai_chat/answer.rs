@@ -180,7 +180,16 @@ fn complete_choice(choice: &mut Value, position: usize) -> Result<(), Failure> {
     if calls.is_some_and(|calls| !calls.is_array()) {
         return Err(bad_answer("has tool_calls that are not a list"));
     }
+    if calls.and_then(Value::as_array).into_iter().flatten().any(|call| !call.is_object()) {
+        return Err(bad_answer("has a tool call that is not an object"));
+    }
     let called = calls.and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
+    if choice.get("index").is_some_and(|index| !index.is_null() && !index.is_u64()) {
+        return Err(bad_answer("has a choice whose index is no whole number"));
+    }
+    if choice.get("finish_reason").is_some_and(|reason| !reason.is_null() && !reason.is_string()) {
+        return Err(bad_answer("has a finish_reason that is no text"));
+    }
     fill(choice, "index", || json!(position));
     fill(choice, "finish_reason", || json!(if called { "tool_calls" } else { "stop" }));
     fill(choice, "logprobs", || Value::Null);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::json;
-use crate::text::{self, Kind, Role, TextMap, Visit};
+use crate::text::{self, Kind, Piece, Role, TextMap, Visit};
 
 /// Members whose strings name, number, sign or encode something and are not language.
 fn is_machine(key: &str) -> bool {
@@ -48,16 +48,74 @@ fn is_encoded(bytes: &[u8], at: usize) -> bool {
     head.all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_:;,.".contains(byte))
 }
 
+/// Whether the strings of that member, whose value begins at `at`, are not language.
+pub(super) fn is_mute(bytes: &[u8], key: &str, at: usize) -> bool {
+    is_machine(key) || (matches!(key, "data" | "file_data") && is_encoded(bytes, at))
+}
+
 /// Every string inside the value but those of machine members; a value that is a string counts itself.
 pub(super) fn loose(bytes: &[u8], value: Range<usize>, role: Role, kind: Kind, choice: u32, map: &mut TextMap) {
-    let visit = |key: &str, at: usize| match key {
-        "data" | "file_data" if is_encoded(bytes, at) => Visit::Skip,
-        _ if is_machine(key) => Visit::Skip,
-        _ => Visit::Take,
-    };
-    text::strings(bytes, value, true, visit, |literal| {
+    loose_strings(bytes, value, |literal| {
         map.push(bytes, role, kind, choice, literal);
     });
+}
+
+/// The literals that [`loose`] makes pieces of, empty ones included.
+pub(super) fn loose_strings(bytes: &[u8], value: Range<usize>, found: impl FnMut(Range<usize>)) {
+    let visit = |key: &str, at| if is_mute(bytes, key, at) { Visit::Skip } else { Visit::Take };
+    text::strings(bytes, value, true, visit, found);
+}
+
+/// Whether that member of a reply or of an event (`key` without its quotes) holds facts about it and nothing that a model wrote. Every event
+/// of every stream that a hook reads asks this of all its members, hence by length first.
+pub(super) fn is_reply_fact(key: &[u8]) -> bool {
+    match key.len() {
+        2 => key == b"id",
+        4 => key == b"cost",
+        5 => matches!(key, b"model" | b"usage"),
+        6 => matches!(key, b"object" | b"x_groq"),
+        7 => matches!(key, b"created" | b"user_id"),
+        8 => matches!(key, b"provider" | b"metadata"),
+        10 => matches!(key, b"moderation" | b"request_id"),
+        12 => key == b"service_tier",
+        13 => key == b"copilot_usage",
+        15 => key == b"usage_breakdown",
+        18 => key == b"system_fingerprint",
+        21 => key == b"prompt_filter_results",
+        _ => false,
+    }
+}
+
+/// As [`is_reply_fact`], of a member of `choices[]`.
+pub(super) fn is_choice_fact(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"finish_reason"
+            | b"native_finish_reason"
+            | b"stop_reason"
+            | b"matched_stop"
+            | b"seed"
+            | b"content_filter_results"
+            | b"finish_details"
+    )
+}
+
+/// As [`is_reply_fact`], of a member of a message or delta.
+pub(super) fn is_message_fact(key: &[u8]) -> bool {
+    matches!(key, b"role" | b"padding" | b"name" | b"reasoning_encrypted")
+}
+
+/// Tools that the provider itself ran (Groq): arguments, then whatever came back. Shows the values that may have strings in them.
+pub(super) fn executed(bytes: &[u8], value: Range<usize>, mut found: impl FnMut(Role, Kind, Range<usize>)) {
+    for tool in json::array(bytes, value.start).into_iter().flatten() {
+        for member in json::object(bytes, tool.start).into_iter().flatten() {
+            match bytes.get(member.key.start + 1..member.key.end.saturating_sub(1)).unwrap_or_default() {
+                b"type" | b"name" | b"index" => {}
+                b"arguments" => found(Role::Assistant, Kind::ToolArguments, member.value),
+                _ => found(Role::Tool, Kind::ToolResult, member.value),
+            }
+        }
+    }
 }
 
 /// A `content`: null, a string, a list of strings and parts, or (Cloudflare, for a JSON schema) any object.
@@ -81,16 +139,21 @@ pub(super) fn content(bytes: &[u8], value: Range<usize>, role: Role, choice: u32
     }
 }
 
-/// A second `type` overrides the first for many parsers, so a type only names the kind and never hides a string.
 fn part(bytes: &[u8], item: Range<usize>, role: Role, choice: u32, map: &mut TextMap) {
-    let named = json::field(bytes, item.start, "type");
-    let kind = match named.and_then(|literal| json::string(bytes, literal)).as_deref() {
+    let kind = part_kind(bytes, item.start);
+    loose(bytes, item, role, kind, choice, map);
+}
+
+/// The kind of the part that begins at `at`. A second `type` overrides the first for many parsers, so a type only names the kind and never
+/// hides a string.
+pub(super) fn part_kind(bytes: &[u8], at: usize) -> Kind {
+    let named = json::field(bytes, at, "type");
+    match named.and_then(|literal| json::string(bytes, literal)).as_deref() {
         Some("thinking" | "reasoning") => Kind::Reasoning,
         Some("refusal") => Kind::Refusal,
         Some("text" | "input_text" | "output_text") | None => Kind::Text,
         Some(_) => Kind::Other,
-    };
-    loose(bytes, item, role, kind, choice, map);
+    }
 }
 
 /// One element of `tool_calls`, a `function` or a `custom` one: its arguments or input become pieces. Returns the name's literal.
@@ -126,8 +189,13 @@ pub(super) fn function(
             name = Some(member.value).filter(|value| bytes.get(value.start) == Some(&b'"'));
         } else if member.is(bytes, "arguments") || member.is(bytes, "input") {
             let all = |_: &str, _| Visit::Take;
+            let called = bytes.get(member.value.start) == Some(&b'"');
             text::strings(bytes, member.value, true, all, |literal| {
-                map.push(bytes, role, Kind::ToolArguments, choice, literal);
+                let shown = map.push(bytes, role, Kind::ToolArguments, choice, literal.clone());
+                if called && !shown {
+                    // A call without arguments is still a call: whoever judges tools by name must meet it.
+                    map.pieces.push(Piece { role, kind: Kind::ToolArguments, choice, literal, tool_name: None });
+                }
             });
         }
     }

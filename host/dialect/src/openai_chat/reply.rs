@@ -39,23 +39,7 @@ pub fn text_map(bytes: &[u8]) -> TextMap {
 fn scan_top(bytes: &[u8], member: &json::Member, map: &mut TextMap) {
     let value = member.value.clone();
     match key(bytes, member) {
-        b"id"
-        | b"object"
-        | b"created"
-        | b"model"
-        | b"usage"
-        | b"usage_breakdown"
-        | b"copilot_usage"
-        | b"cost"
-        | b"system_fingerprint"
-        | b"service_tier"
-        | b"provider"
-        | b"moderation"
-        | b"prompt_filter_results"
-        | b"x_groq"
-        | b"user_id"
-        | b"request_id"
-        | b"metadata" => {}
+        fact if parts::is_reply_fact(fact) => {}
         b"prompt_logprobs" | b"prompt_token_ids" => {
             map.copies.push(Copy { choice: 0, kind: Kind::Other, range: value, how: Mend::Null });
         }
@@ -95,13 +79,7 @@ fn scan_choice(bytes: &[u8], choice: usize, position: usize, map: &mut TextMap, 
                     map.copies.push(Copy { choice: 0, kind: Kind::Other, range: value, how: Mend::Null });
                 }
             }
-            b"finish_reason"
-            | b"native_finish_reason"
-            | b"stop_reason"
-            | b"matched_stop"
-            | b"seed"
-            | b"content_filter_results"
-            | b"finish_details" => {}
+            fact if parts::is_choice_fact(fact) => {}
             _ => parts::loose(bytes, value, Role::Assistant, Kind::Other, 0, &mut later),
         }
         Some(end)
@@ -124,7 +102,7 @@ fn scan_message(bytes: &[u8], message: usize, map: &mut TextMap, budget: &mut us
         let value = json::value(bytes, at)?;
         let end = value.end;
         match bytes.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default() {
-            b"role" | b"padding" | b"name" | b"reasoning_encrypted" => {}
+            fact if parts::is_message_fact(fact) => {}
             b"content" => parts::content(bytes, value, role, 0, map),
             b"refusal" => {
                 map.push(bytes, role, Kind::Refusal, 0, value);
@@ -141,7 +119,9 @@ fn scan_message(bytes: &[u8], message: usize, map: &mut TextMap, budget: &mut us
                 parts::function(bytes, value, role, 0, map);
             }
             b"audio" => audio(bytes, value, map),
-            b"executed_tools" => executed(bytes, value, map),
+            b"executed_tools" => {
+                parts::executed(bytes, value, |role, kind, value| parts::loose(bytes, value, role, kind, 0, map));
+            }
             _ => parts::loose(bytes, value, role, Kind::Other, 0, map),
         }
         Some(end)
@@ -222,20 +202,6 @@ fn audio(bytes: &[u8], value: Range<usize>, map: &mut TextMap) {
     }
 }
 
-/// Tools that the provider itself ran (Groq): arguments, then whatever came back.
-fn executed(bytes: &[u8], value: Range<usize>, map: &mut TextMap) {
-    for tool in json::array(bytes, value.start).into_iter().flatten() {
-        for member in json::object(bytes, tool.start).into_iter().flatten() {
-            let (role, kind) = match key(bytes, &member) {
-                b"type" | b"name" | b"index" => continue,
-                b"arguments" => (Role::Assistant, Kind::ToolArguments),
-                _ => (Role::Tool, Kind::ToolResult),
-            };
-            parts::loose(bytes, member.value, role, kind, 0, map);
-        }
-    }
-}
-
 /// Whether a provider's 200 is a whole reply: one JSON object with a list of `choices`. Otherwise who failed and how; a provider's `error`
 /// object keeps its message and code.
 pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
@@ -244,12 +210,14 @@ pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
         return Err(Failure::bad_gateway("empty_reply", "The provider sent an empty reply."));
     }
     if start.starts_with(b"<") {
-        return Err(not_a_reply("html_reply", "The provider sent a web page instead of a reply.", bytes));
+        let failure = Failure::bad_gateway("html_reply", "The provider sent a web page instead of a reply.");
+        return Err(failure.with_detail(error::excerpt(bytes)));
     }
     let event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field));
     if event {
         let message = "The provider sent an event stream where a whole reply was asked for.";
-        return Err(not_a_reply("unexpected_stream", message, bytes));
+        // Without an excerpt: it would put the model's words into the log.
+        return Err(Failure::bad_gateway("unexpected_stream", message));
     }
     let (mut choices, mut suspect, mut counted) = (false, false, None);
     let syntax = json::validate_members(bytes, |member| {
@@ -278,11 +246,19 @@ pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
     if choices {
         return Ok(counted.and_then(|range| Usage::from_openai(bytes, range)));
     }
-    Err(not_a_reply("invalid_reply", "The provider's reply has no choices.", bytes))
+    let failure = Failure::bad_gateway("invalid_reply", "The provider's reply has no choices.");
+    Err(failure.with_detail(member_names(bytes)))
 }
 
-fn not_a_reply(code: &'static str, message: &'static str, bytes: &[u8]) -> Failure {
-    Failure::bad_gateway(code, message).with_detail(error::excerpt(bytes))
+/// For the log, in place of an excerpt, which could hold the model's words.
+fn member_names(bytes: &[u8]) -> String {
+    const MOST: usize = 12;
+    let Some(members) = json::object(bytes, walk::blank(bytes, 0)) else { return "not an object".to_owned() };
+    let names: Vec<_> = members
+        .take(MOST)
+        .filter_map(|member| Some(json::string(bytes, member.key)?.chars().take(40).collect()))
+        .collect::<Vec<String>>();
+    format!("an object with the members: {}", names.join(", "))
 }
 
 /// What the provider counted: `usage`, else Groq's `x_groq.usage`.

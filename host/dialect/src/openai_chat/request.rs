@@ -2,8 +2,9 @@
 //!
 //! Text is what a model reads as language: message contents, refusals and reasoning sent back, tool calls and their results, and outside of
 //! messages the `description`s of tools and functions (role system, kind other), `prompt`, `prediction.content`, `instructions` and
-//! `documents`. Names, identifiers, schemas without a description, addresses and encoded media are not. A content part of an unknown
-//! type is looked through for strings, so that a new part type is not a way around a guard. It edits nothing.
+//! `documents`. Names, identifiers, schemas without a description, addresses and encoded media are not. A content part or a tool call of an
+//! unknown type and an unknown member of a message are looked through for strings, so that what is new is not a way around a guard. It edits
+//! nothing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -98,7 +99,10 @@ impl Scan<'_> {
     fn member(&mut self, key: &Range<usize>, at: usize) -> Option<usize> {
         let bytes = self.bytes;
         if is(bytes, key, "messages") {
-            return walk::items(bytes, at, |message| self.message(message));
+            if bytes.get(at) == Some(&b'[') {
+                return walk::items(bytes, at, |message| self.message(message));
+            }
+            return self.oddly_placed(at);
         }
         let value = json::value(bytes, at)?;
         let end = value.end;
@@ -127,6 +131,9 @@ impl Scan<'_> {
     /// Members come in any order and may come twice: role and tool name are known at the end only, so the pieces get them there.
     fn message(&mut self, message: usize) -> Option<usize> {
         let bytes = self.bytes;
+        if bytes.get(message) != Some(&b'{') {
+            return self.oddly_placed(message);
+        }
         let first = self.map.pieces.len();
         let mut head = Head::default();
         let end = walk::members(bytes, message, |key, at| {
@@ -145,6 +152,14 @@ impl Scan<'_> {
             }
         }
         end
+    }
+
+    /// Messages in a form that no dialect describes: some lenient provider may read them all the same.
+    fn oddly_placed(&mut self, at: usize) -> Option<usize> {
+        let value = json::value(self.bytes, at)?;
+        let end = value.end;
+        parts::loose(self.bytes, value, Role::User, Kind::Text, 0, &mut self.map);
+        Some(end)
     }
 
     fn message_member(&mut self, key: Range<usize>, value: Range<usize>, head: &mut Head) {
@@ -168,6 +183,9 @@ impl Scan<'_> {
         let value = member.value.clone();
         let map = &mut self.map;
         if member.is(bytes, "tool_calls") {
+            if bytes.get(value.start) == Some(&b'{') {
+                parts::loose(bytes, value.clone(), Role::Assistant, Kind::ToolArguments, 0, map);
+            }
             for call in json::array(bytes, value.start).into_iter().flatten() {
                 self.tool_call(call);
             }
@@ -177,12 +195,24 @@ impl Scan<'_> {
             map.push(bytes, Role::Other, Kind::Refusal, 0, value);
         } else if ["reasoning_content", "reasoning", "reasoning_details"].iter().any(|name| member.is(bytes, name)) {
             parts::loose(bytes, value, Role::Other, Kind::Reasoning, 0, map);
+        } else {
+            let key = json::string(bytes, member.key.clone()).unwrap_or_default();
+            if !parts::is_mute(bytes, &key, value.start) {
+                parts::loose(bytes, value, Role::Other, Kind::Other, 0, map);
+            }
         }
     }
 
     fn tool_call(&mut self, call: Range<usize>) {
         let bytes = self.bytes;
         let name = parts::tool_call(bytes, call.clone(), Role::Assistant, 0, &mut self.map);
+        // A call of a type that nobody has described keeps its input elsewhere.
+        for member in json::object(bytes, call.start).into_iter().flatten() {
+            let key = json::string(bytes, member.key.clone()).unwrap_or_default();
+            if key != "function" && key != "custom" && !parts::is_mute(bytes, &key, member.value.start) {
+                parts::loose(bytes, member.value, Role::Assistant, Kind::ToolArguments, 0, &mut self.map);
+            }
+        }
         let id = json::field(bytes, call.start, "id").and_then(|id| json::string(bytes, id));
         if let (Some(id), Some(name)) = (id, name) {
             self.tools.insert(id, name);

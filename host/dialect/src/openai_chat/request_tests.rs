@@ -159,3 +159,27 @@ fn plain_text_in_data_is_seen_and_media_is_not() {
     let texts: Vec<_> = shown(json).into_iter().map(|(_, _, text, _)| text).collect();
     assert_eq!(texts, ["a plain secret", "nested", "q.pdf"]);
 }
+
+#[test]
+fn what_nobody_has_described_is_not_a_way_around_a_guard() {
+    use Kind::{Other, Text, ToolArguments};
+    let shown_texts = |json: &str| shown(json).into_iter().map(|(_, kind, text, _)| (kind, text)).collect::<Vec<_>>();
+    let one = |kind, text: &str| vec![(kind, text.to_owned())];
+    let message = |member: &str| format!(r#"{{"messages":[{{"role":"user","name":"n","id":"i",{member}}}]}}"#);
+    assert_eq!(shown_texts(&message(r#""thinking":"hidden""#)), one(Other, "hidden"));
+    assert_eq!(shown_texts(&message(r#""audio":{"id":"a","transcript":"said"}"#)), one(Other, "said"));
+    assert_eq!(
+        shown_texts(&message(r#""tool_calls":[{"id":"t","type":"mcp","mcp":{"input":"x"}}]"#)),
+        one(ToolArguments, "x")
+    );
+    assert_eq!(shown_texts(&message(r#""tool_calls":{"function":{"arguments":"y"}}"#)), one(ToolArguments, "y"));
+    assert_eq!(shown_texts(r#"{"messages":"bare"}"#), one(Text, "bare"));
+    assert_eq!(shown_texts(r#"{"messages":["bare",[{"role":"user","content":"deep"}]]}"#).len(), 2);
+}
+
+#[test]
+fn a_call_without_arguments_is_shown() {
+    let call = r#"{"id":"t","type":"function","function":{"name":"erase","arguments":""}}"#;
+    let json = format!(r#"{{"messages":[{{"role":"assistant","tool_calls":[{call}]}}]}}"#);
+    assert_eq!(shown(&json), [tool(Role::Assistant, Kind::ToolArguments, "", "erase")]);
+}

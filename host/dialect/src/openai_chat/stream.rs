@@ -6,6 +6,7 @@
 
 mod analyse;
 mod glance;
+mod loose;
 mod splice;
 
 #[cfg(test)]
@@ -41,7 +42,8 @@ impl fmt::Display for NotJson {
 
 impl std::error::Error for NotJson {}
 
-/// Where in a choice a text stands. Texts at the same place of the same choice are one piece: clients concatenate them.
+/// Where in a choice a text stands. Texts at the same place of the same choice are one piece, for clients concatenate them; only [`Place::Loose`]
+/// is a piece each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A string member of `delta`: `content`, `refusal`, `reasoning_content`, `reasoning`, ...
@@ -61,7 +63,13 @@ pub enum Place {
     Transcript,
     /// `choices[].text` of a choice without `delta`.
     ChoiceText,
+    /// A string of a member that nobody has described: citations, a provider's own tools, whatever is new. It is complete in its event.
+    /// `top`: it stands beside `choices`, and counts as choice 0.
+    Loose { top: bool },
 }
+
+/// How many undescribed strings of an event are looked at.
+pub(crate) const MAX_LOOSE: usize = 4096;
 
 /// One text in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +79,7 @@ pub struct Slot {
     pub place: Place,
     /// The string literal with its quotes; `None` for a tool call that brings a name and no arguments.
     pub literal: Option<Range<usize>>,
-    /// A tool's non-empty name, as a literal.
+    /// A tool's non-empty name, as a literal. With [`Place::Loose`] it is the name that another slot of the event brings.
     pub name: Option<Range<usize>>,
     /// A tool call's non-empty id, as a literal.
     pub id: Option<Range<usize>>,
@@ -84,6 +92,10 @@ impl Slot {
             Place::Tool { index, .. } => Some(index),
             _ => None,
         }
+    }
+
+    pub fn is_loose(&self) -> bool {
+        matches!(self.place, Place::Loose { .. })
     }
 
     /// Whether there is any text, judged by the literal alone.
@@ -117,6 +129,8 @@ pub struct Repeat {
     pub unread: bool,
     /// The text of a whole message, where this event does not bring it: a copy if it is all that was said so far, else as above.
     pub says: Option<Range<usize>>,
+    /// It stands beside `choices`, so it may leave where its choice does not.
+    pub outside: bool,
 }
 
 /// One member of `choices`.
@@ -133,7 +147,7 @@ pub struct Choice {
 /// What [`analyse`] found. All ranges are places in the data it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// In the order of the bytes.
+    /// Of each choice in the order of the bytes, undescribed strings last; then those beside `choices`.
     pub slots: Vec<Slot>,
     pub repeats: Vec<Repeat>,
     pub choices: Vec<Choice>,
@@ -143,13 +157,16 @@ pub struct Event {
     pub usage: bool,
     /// `error` is there and not null.
     pub error: bool,
+    /// There were more undescribed strings than are looked at, so nobody knows all that the event says.
+    pub overfull: bool,
 }
 
 impl Event {
-    /// Whether a part of the text may go out in an event of its own, ahead of the rest: there is one text, nothing repeats it word for word,
-    /// and the part would not overtake a name, an id or (unless `role_sent`) the role.
+    /// Whether a part of the text may go out in an event of its own, ahead of the rest: there is one text besides undescribed strings, nothing
+    /// repeats it word for word, and the part would not overtake a name, an id or (unless `role_sent`) the role.
     pub fn cuttable(&self, role_sent: bool) -> bool {
-        let [slot] = self.slots.as_slice() else { return false };
+        let mut described = self.slots.iter().filter(|slot| !slot.is_loose());
+        let (Some(slot), None) = (described.next(), described.next()) else { return false };
         let follows = self.repeats.iter().any(|repeat| matches!(repeat.mend, Mend::Follow(_)));
         let role = self.choices.iter().any(|choice| choice.role);
         self.choices.len() == 1

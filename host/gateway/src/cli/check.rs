@@ -23,7 +23,8 @@ pub fn run(check: &Check) -> ExitCode {
     for entry in dir.iter().flat_map(fs::read_dir).flatten().flatten() {
         let path = entry.path();
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && path.extension().is_some_and(|extension| extension == "yaml")
+        if !hidden
+            && path.extension().is_some_and(|extension| extension == "yaml")
             && let Err(found) = config::plugin_block(&path, &env)
         {
             errors.push(found.to_string());

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,10 +15,11 @@ use tracing_subscriber::EnvFilter;
 use super::{LogFormat, Serve};
 use crate::app::{Core, DEMO_NOTE, Gateway};
 use crate::config::{self, Clients, Config, Overrides};
-use crate::exchange::Reply;
+use crate::exchange::{Operation, Reply, Road};
 use crate::governance::keys::Caller;
 use crate::governance::{self, access};
 use crate::observe::access_log::Format;
+use crate::observe::record::{Outcome, Record};
 use crate::providers::client::Client;
 use crate::providers::tls;
 use crate::server::{self, Limits, Listening, Names, Options, Page, Shutdown, Site};
@@ -97,7 +99,9 @@ fn secure(config: &mut Config) -> Result<()> {
     if issued.new {
         // Printed once, to the operator's terminal or journal; never again and nowhere else.
         eprintln!("Sluice made a first client key and an admin token. They are kept in {}:", issued.file.display());
-        eprintln!("  client key:  {}", issued.client_key.expose());
+        if needs_key {
+            eprintln!("  client key:  {}", issued.client_key.expose());
+        }
         eprintln!("  admin token: {}", issued.admin_token.expose());
     } else {
         tracing::info!("client key and admin token: see {}", issued.file.display());
@@ -119,9 +123,10 @@ fn options(config: &Config) -> Options {
         body: server.limits.body,
         body_bytes: server.limits.body_size as u64,
         idle: server.limits.idle,
+        stall: server.limits.stall,
         max_calls: server.max_calls,
+        max_connections: server.max_connections,
         shutdown: server.limits.shutdown,
-        ..Limits::default()
     };
     let local = server.listen.iter().all(|address| address.ip().is_loopback());
     // Written as open and reachable from elsewhere: any name may lead here.
@@ -201,6 +206,21 @@ impl Site for Gateway {
 
     fn administer(&self, headers: &HeaderMap) -> Result<bool, Failure> {
         access::admin(self.core.config.server.admin_token.as_ref(), headers)
+    }
+
+    fn turned_away(&self, id: &str, started: Instant, road: &Road, caller: Option<&Caller>, failure: &Failure) {
+        let record = Record {
+            id: id.to_owned(),
+            dialect: "openai-chat",
+            operation: if road.operation == Operation::Chat { "chat" } else { "models" },
+            key: caller.map(|caller| Arc::clone(&caller.key)),
+            status: failure.status,
+            failure: Some(failure.clone()),
+            generation: self.core.plugins.chain().generation,
+            ..Record::default()
+        };
+        self.core.provider_metrics(None).ended(Outcome::Refused, None);
+        self.core.log.write(&record, Outcome::Refused, started.elapsed());
     }
 
     fn page(&self, page: Page) -> Reply {

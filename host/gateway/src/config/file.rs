@@ -19,7 +19,7 @@ pub(super) struct File {
     pub(super) server: Server,
     /// How Sluice reaches the network.
     pub(super) network: Network,
-    /// Who serves models, by a name of your choice that becomes the prefix of the path and of model names. A provider whose key is
+    /// Who serves models, by a name of your choice that models are called under: `NAME/MODEL`. A provider whose key is
     /// in the environment is on without an entry.
     pub(super) providers: Named<Provider>,
     /// Other names for models: `fast: openai/gpt-4o-mini`. An alias may name another alias.
@@ -48,6 +48,9 @@ pub(super) struct Server {
     /// Calls in flight at once; further ones get a 503.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) max_calls: u32,
+    /// Connections of clients at once; further ones wait until others close.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(super) max_connections: u32,
     /// Limits on what a client sends.
     pub(super) limits: ServerLimits,
     /// Whether replies carry `x-sluice-plugins`, the receipt of the plugins that ran.
@@ -63,6 +66,7 @@ impl Default for Server {
             admin_token: None,
             threads: None,
             max_calls: 10_000,
+            max_connections: 16_384,
             limits: ServerLimits::default(),
             plugin_header: false,
         }
@@ -91,6 +95,8 @@ pub(super) struct ServerLimits {
     pub(super) body_size: SizeText,
     /// How long a connection without a call is kept.
     pub(super) idle: DurationText,
+    /// How long a client may take no byte of a reply that waits for it.
+    pub(super) stall: DurationText,
     /// How long a stop waits for calls in flight.
     pub(super) shutdown: DurationText,
 }
@@ -103,6 +109,7 @@ impl Default for ServerLimits {
             body: DurationText::seconds(60),
             body_size: SizeText(64 << 20),
             idle: DurationText::seconds(75),
+            stall: DurationText::seconds(60),
             shutdown: DurationText::seconds(30),
         }
     }

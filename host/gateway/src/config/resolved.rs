@@ -59,6 +59,8 @@ pub struct Server {
     pub threads: usize,
     /// At least 1.
     pub max_calls: usize,
+    /// At least 1.
+    pub max_connections: usize,
     pub limits: ServerLimits,
     pub plugin_header: bool,
 }
@@ -72,6 +74,7 @@ pub struct ServerLimits {
     pub body: Duration,
     pub body_size: usize,
     pub idle: Duration,
+    pub stall: Duration,
     pub shutdown: Duration,
 }
 

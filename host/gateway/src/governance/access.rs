@@ -81,11 +81,9 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_from_every_place() {
-        for (name, value) in [
-            ("authorization", "Bearer sk-one"),
-            ("authorization", "bearer  sk-one "),
-            ("x-api-key", "sk-one"),
-        ] {
+        for (name, value) in
+            [("authorization", "Bearer sk-one"), ("authorization", "bearer  sk-one "), ("x-api-key", "sk-one")]
+        {
             let caller = caller(&keys(), Clients::Keys, &headers(name, value)).unwrap().unwrap();
             assert_eq!(&*caller.key, "app", "{name}: {value}");
         }
@@ -93,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_missing_or_unknown_key_is_refused_where_keys_are_needed() {
-        for sent in [HeaderMap::new(), headers("authorization", "Bearer sk-two"), headers("authorization", "Basic sk-one")] {
+        for sent in
+            [HeaderMap::new(), headers("authorization", "Bearer sk-two"), headers("authorization", "Basic sk-one")]
+        {
             assert_eq!(caller(&keys(), Clients::Keys, &sent).unwrap_err().status, 401);
         }
     }

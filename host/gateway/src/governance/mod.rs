@@ -1,7 +1,7 @@
 //! Who may call, and who may administer. Pure decisions over the configuration; no I/O on a call's way.
 
 pub mod access;
-pub mod keys;
 mod issue;
+pub mod keys;
 
 pub use issue::{Issued, issue};

@@ -75,6 +75,13 @@ impl Deltas {
         self.hold.take_output(out);
     }
 
+    /// The reply headers that plugins set so far. From here on the head is out and setting one is a fault.
+    pub fn take_head(&mut self) -> Vec<(String, String)> {
+        let Some(state) = &mut self.state else { return Vec::new() };
+        state.head_sent = true;
+        state.reply_headers.clone()
+    }
+
     /// Notes what plugins left on the call.
     pub fn close(&mut self, record: &mut Record) {
         if let Some(state) = &self.state {

@@ -19,7 +19,10 @@ pub enum Decision {
     /// A plugin failed and is `on_error: closed`.
     Fail(Failure),
     /// A plugin's own reply, complete; `by` is its place in the chain.
-    Answer { reply: Bytes, by: usize },
+    Answer {
+        reply: Bytes,
+        by: usize,
+    },
 }
 
 /// A verdict with its answer made complete; one that is not a reply is a failure of the plugin like any other.

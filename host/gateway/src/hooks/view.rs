@@ -71,6 +71,8 @@ pub struct CallState {
     pub request: Document,
     pub reply: Option<ReplyView>,
     pub reply_headers: Vec<(String, String)>,
+    /// The head of the reply is out: no header can be set any more.
+    pub head_sent: bool,
     pub tags: Vec<(String, String)>,
     pub deadline: Instant,
     memory: BTreeMap<Arc<str>, BTreeMap<String, Vec<u8>>>,
@@ -107,6 +109,7 @@ impl CallState {
             request: Document::new(body, openai_chat::request::text_map, max),
             reply: None,
             reply_headers: Vec::new(),
+            head_sent: false,
             tags: Vec::new(),
             deadline,
             memory: BTreeMap::new(),
@@ -138,7 +141,7 @@ impl CallState {
     }
 
     fn edit(&mut self, result: Result<(), EditError>) -> Result<(), Fault> {
-        self.edited = true;
+        self.edited |= result.is_ok();
         result.map_err(|error| Fault::Invalid(error.0))
     }
 
@@ -159,6 +162,42 @@ impl CallState {
                 None => self.memory.remove(&entry.name),
             };
         }
+    }
+
+    /// Makes an edit by pointer. `/model` is what `set_model` sets, so both say the same; whether the reply is a stream is the client's
+    /// choice, and a provider that were told otherwise would answer in a form that nobody waits for.
+    fn restructure(
+        &mut self,
+        pointer: &str,
+        edit: impl FnOnce(&mut Document) -> Result<(), EditError>,
+    ) -> Result<(), Fault> {
+        self.in_request()?;
+        let whole = pointer.is_empty();
+        if pointer == "/stream" {
+            return Err(Fault::Invalid(
+                "`/stream` cannot be changed: the client waits for the reply it asked for".into(),
+            ));
+        }
+        let before = self.request.checkpoint();
+        let result = edit(&mut self.request);
+        self.edit(result)?;
+        let asks = self.request.get("/stream").is_some_and(|stream| stream == "true");
+        if whole && asks != self.streaming {
+            self.request.rollback(before);
+            return Err(Fault::Invalid("the new document must have `stream` as the client's".into()));
+        }
+        if whole || pointer == "/model" {
+            let named = self.request.get("/model").and_then(|model| serde_json::from_str::<String>(model).ok());
+            match named {
+                Some(model) => self.new_model = Some(model),
+                None if whole => {}
+                None => {
+                    self.request.rollback(before);
+                    return Err(Fault::Invalid("`/model` must be a text, and stay".into()));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn in_request(&self) -> Result<(), Fault> {
@@ -262,6 +301,11 @@ impl CallView for CallState {
     }
 
     fn set_reply_header(&mut self, name: String, value: String) -> Result<(), Fault> {
+        if self.head_sent {
+            return Err(Fault::Invalid(
+                "the head of this stream has been sent: set reply headers before the first text".into(),
+            ));
+        }
         let name = name.to_ascii_lowercase();
         let ours = name == "x-request-id" || name.starts_with("x-sluice-");
         if !name.starts_with("x-") || ours || http::HeaderName::try_from(&name).is_err() {
@@ -299,25 +343,22 @@ impl CallView for CallState {
     }
 
     fn get(&mut self, pointer: &str) -> Option<String> {
-        self.request.get(pointer).map(str::to_owned)
+        match &self.new_model {
+            Some(model) if pointer == "/model" => serde_json::to_string(model).ok(),
+            _ => self.request.get(pointer).map(str::to_owned),
+        }
     }
 
     fn set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
-        self.in_request()?;
-        let result = self.request.set(pointer, &json);
-        self.edit(result)
+        self.restructure(pointer, |request| request.set(pointer, &json))
     }
 
     fn insert(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
-        self.in_request()?;
-        let result = self.request.insert(pointer, &json);
-        self.edit(result)
+        self.restructure(pointer, |request| request.insert(pointer, &json))
     }
 
     fn remove(&mut self, pointer: &str) -> Result<(), Fault> {
-        self.in_request()?;
-        let result = self.request.remove(pointer);
-        self.edit(result)
+        self.restructure(pointer, |request| request.remove(pointer))
     }
 
     fn recall(&self, key: &str) -> Option<Vec<u8>> {

@@ -145,7 +145,9 @@ fn json_line(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     }
     number(out, "attempts", u64::from(record.attempts));
     number(out, "us", total.as_micros() as u64);
-    number(out, "overhead_us", total.saturating_sub(record.waited).as_micros() as u64);
+    if outcome != Outcome::ClientGone {
+        number(out, "overhead_us", total.saturating_sub(record.waited).as_micros() as u64);
+    }
     if let Some(first) = record.first_token {
         number(out, "first_token_us", first.as_micros() as u64);
     }

@@ -16,9 +16,7 @@ use sluice_sandbox::{ErrorKind, Hook};
 
 use super::record::Outcome;
 
-const FAST: &[f64] = &[
-    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0,
-];
+const FAST: &[f64] = &[5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0];
 const SLOW: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const HOOK: &[f64] = &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.5, 2.0];
 
@@ -87,7 +85,11 @@ impl Metrics {
             tokens: counters("sluice_tokens_total", "Tokens as providers report them.", &["provider", "class"])?,
             plugin_errors: counters("sluice_plugin_errors_total", "Hooks that failed.", &["plugin", "kind"])?,
             plugin_counts: counters("sluice_plugin_count_total", "Counted by plugins.", &["plugin", "name"])?,
-            overhead: histogram("sluice_overhead_seconds", "Time of a call, less waiting for the provider.", FAST)?,
+            overhead: histogram(
+                "sluice_overhead_seconds",
+                "Time of a call, less waiting for the provider; not of calls whose client left.",
+                FAST,
+            )?,
             first_token: histogram(
                 "sluice_time_to_first_token_seconds",
                 "From a streamed call's arrival to its first released content.",

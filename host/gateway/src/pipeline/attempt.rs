@@ -50,7 +50,8 @@ async fn ask(
     model: Option<&str>,
 ) -> Result<Answered, Failure> {
     let (body, withhold_usage) = body(call, provider, model)?;
-    let reads = provider.config.meter || call.chain.has_reply_hooks();
+    // A stream is always read: only its events say whether it is complete.
+    let reads = call.streamed() || provider.config.meter || call.chain.has_reply_hooks();
     let key = provider.credentials.choose(model.unwrap_or_default()).map_err(|detail| {
         let message = format!("No key of the provider `{}` may be used for this model.", provider.name);
         Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
@@ -62,11 +63,14 @@ async fn ask(
     call.settle.waited(sent);
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
-    let encoding =
-        parts.headers.get(header::CONTENT_ENCODING).filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoding = parts.headers.get(header::CONTENT_ENCODING).filter(|value| {
+        let name = value.as_bytes().trim_ascii();
+        !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
+    });
     let ok = parts.status == StatusCode::OK;
     let max = if ok { provider.config.limits.reply_size } else { provider.config.limits.error_size };
-    let encoded = ok && !reads && encoding.is_some();
+    // A client that named no encoding is not given one, whatever the provider sends unasked.
+    let encoded = ok && !reads && encoding.is_some() && call.headers.contains_key(header::ACCEPT_ENCODING);
     let decoder = match encoding {
         Some(encoding) if !encoded => Some(Box::new(Decoder::new(encoding.as_bytes(), max).map_err(|detail| {
             Failure::bad_gateway("unknown_encoding", "The provider sent a compressed reply that cannot be read.")
@@ -172,12 +176,18 @@ async fn refused(call: &mut Call, provider: &Provider, mut upstream: Upstream) -
     call.settle.waited(began);
     let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut failure = error::from_provider(status.as_u16(), content_type, &body);
-    for name in ["retry-after", "retry-after-ms", "x-should-retry"] {
-        if let Some(value) = upstream.headers.get(name).and_then(|value| value.to_str().ok()) {
-            failure.headers.push((name.to_owned(), value.to_owned()));
-        }
-    }
+    failure.headers = error_headers(&upstream.headers);
     failure
+}
+
+/// What an error reply keeps of the provider's headers: when to come again, rates, and its request id, which its support asks for.
+fn error_headers(provider: &HeaderMap) -> Vec<(String, String)> {
+    let mut kept = HeaderMap::new();
+    headers::to_client(provider, &mut kept);
+    // These describe a body that the client does not get.
+    kept.remove(header::CONTENT_TYPE);
+    kept.remove(header::CACHE_CONTROL);
+    kept.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
 }
 
 /// Whether a reply is an event stream, by its head.

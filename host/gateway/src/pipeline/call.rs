@@ -164,7 +164,10 @@ impl Drop for Settle {
         }
         let metrics = &self.core.metrics;
         metrics.in_flight.dec();
-        metrics.overhead.observe(total.saturating_sub(self.record.waited).as_secs_f64());
+        // A client that leaves cuts the wait for the provider off unmeasured; all of it would count as the gateway's own time.
+        if self.outcome != Outcome::ClientGone {
+            metrics.overhead.observe(total.saturating_sub(self.record.waited).as_secs_f64());
+        }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
         self.core.log.write(&self.record, self.outcome, total);
     }

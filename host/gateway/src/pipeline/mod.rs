@@ -118,13 +118,9 @@ fn admit(call: &Call) -> Result<(), Failure> {
         failure.code = Some("policy_missing".into());
         return Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")));
     }
-    if let (Some(caller), Some(model)) = (&call.caller, &call.peek.model)
-        && !models::may_use(caller, &model.name)
-    {
-        let message = format!("Your key may not use the model `{}`.", model.name.chars().take(200).collect::<String>());
-        return Err(
-            Failure::new(Blame::Client, 403, "permission_error", "model_not_allowed", message).with_param("model")
-        );
+    if let Some(caller) = &call.caller {
+        let asked = call.peek.model.as_ref().map(|model| &*model.name);
+        models::admit(call.settle.core(), caller, call.prefix, asked)?;
     }
     if call.streamed()
         && let StreamPlan::Refuse(at) = call.chain.stream_plan()
@@ -305,16 +301,19 @@ fn lost() -> Failure {
 }
 
 /// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
-async fn open(mut call: Call, headers: HeaderMap, feed: Feed, deltas: bool, withhold_usage: bool) -> Reply {
+async fn open(mut call: Call, mut headers: HeaderMap, feed: Feed, deltas: bool, withhold_usage: bool) -> Reply {
     let n = call.peek.n;
     let deltas = match (deltas, call.state.take()) {
         (true, Some(state)) => Some(Box::new(Deltas::new(&call.chain, state, n))),
         (true, None) => return reply::refuse(call.settle, None, &lost()),
         (false, _) => None,
     };
-    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage };
+    let head = stream::Head::default();
+    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage, head: Rc::clone(&head) };
     let mut generator = Generator::new(|outlet| pump.run(outlet));
-    match generator.first().await {
+    let first = generator.first().await;
+    reply::extend(&mut headers, &head.borrow());
+    match first {
         First::Bytes(bytes) => reply::with(StatusCode::OK, headers, ReplyBody::Stream(generator.into_pump(bytes))),
         First::Empty => reply::with(StatusCode::OK, headers, ReplyBody::empty()),
         First::Failed((failure, settle, state)) => reply::refuse(settle, state.as_deref(), &failure),

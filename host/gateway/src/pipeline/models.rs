@@ -7,6 +7,7 @@ use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::openai_chat::error;
 
 use super::reply;
+use super::route::{self, Route};
 use crate::app::Core;
 use crate::config::glob;
 use crate::exchange::{Reply, ReplyBody};
@@ -20,7 +21,10 @@ pub fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) -> Reply
 
 /// One model, or a 404 in the client's dialect.
 pub fn get(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
-    if names(core, prefix, caller).any(|name| name == id) || (core.config.demo && id.len() <= 256) {
+    if names(core, prefix, caller).any(|name| name == id)
+        || is_listed_bare(core, prefix, caller, id)
+        || (core.config.demo && id.len() <= 256)
+    {
         return json_reply(StatusCode::OK, &one(core, id));
     }
     let shown: String = id.chars().take(200).collect();
@@ -44,7 +48,7 @@ fn names<'a>(
     prefix: Option<&'a str>,
     caller: Option<&'a Caller>,
 ) -> Box<dyn Iterator<Item = String> + 'a> {
-    let allowed = move |name: &String| caller.is_none_or(|caller| may_use(caller, name));
+    let allowed = move |name: &String| caller.is_none_or(|caller| admit(core, caller, prefix, Some(name)).is_ok());
     match prefix {
         Some(prefix) => Box::new(
             core.provider_named(prefix)
@@ -57,9 +61,40 @@ fn names<'a>(
     }
 }
 
-/// Whether the caller's key may ask for this name.
-pub fn may_use(caller: &Caller, name: &str) -> bool {
-    caller.models.is_empty() || caller.models.iter().any(|pattern| glob(pattern, name))
+/// On `/v1` a model that one provider lists can be called by its bare name, so it can be looked up by it.
+fn is_listed_bare(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str) -> bool {
+    let serving = core.providers.iter().filter(|provider| provider.config.models.iter().any(|model| model == id));
+    prefix.is_none()
+        && serving.count() == 1
+        && caller.is_none_or(|caller| admit(core, caller, prefix, Some(id)).is_ok())
+}
+
+/// Whether the caller's key may ask for this name: as the client says it, or as `provider/model` that it leads to.
+///
+/// # Errors
+/// 403. A key with a list must also name a model: what a provider serves without a name may be any.
+pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&str>) -> Result<(), Failure> {
+    if caller.models.is_empty() {
+        return Ok(());
+    }
+    let refused = |message| {
+        let failure = Failure::new(Blame::Client, 403, "permission_error", "model_not_allowed", message);
+        Err(failure.with_param("model"))
+    };
+    let Some(name) = name else {
+        return refused("Your key may use certain models only: name one of them in the body.".to_owned());
+    };
+    let lists = |name: &str| caller.models.iter().any(|pattern| glob(pattern, name));
+    let full = || match route::resolve(core, prefix, Some(name)) {
+        Ok(Route::Provider { at, model }) => {
+            core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
+        }
+        _ => None,
+    };
+    if lists(name) || full().is_some_and(|full| lists(&full)) {
+        return Ok(());
+    }
+    refused(format!("Your key may not use the model `{}`.", name.chars().take(200).collect::<String>()))
 }
 
 fn one(core: &Core, name: &str) -> Value {

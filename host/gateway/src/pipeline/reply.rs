@@ -41,7 +41,8 @@ fn plugin_headers(settle: &Settle, state: Option<&CallState>, out: &mut HeaderMa
     }
 }
 
-fn extend(out: &mut HeaderMap, headers: &[(String, String)]) {
+/// Adds headers that were checked when they were set.
+pub fn extend(out: &mut HeaderMap, headers: &[(String, String)]) {
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             out.insert(name, value);

@@ -3,6 +3,9 @@
 //! Nothing leaves before the first content that has been released, so that an error or a refusal before it is a proper HTTP error. After
 //! it, an error is one event in the client's dialect and the body ends properly, without an end mark that the provider did not send.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use bytes::{Bytes, BytesMut};
 use sluice_dialect::failure::Failure;
 use sluice_dialect::openai_chat::error;
@@ -24,17 +27,38 @@ pub struct Pump {
     pub settle: Settle,
     /// Usage was asked for on the client's behalf.
     pub withhold_usage: bool,
+    pub head: Head,
 }
+
+/// Reply headers that plugins set until the head goes out, with the first bytes.
+pub type Head = Rc<RefCell<Vec<(String, String)>>>;
+
+/// Frames and bytes held before the first content: more is a provider that sends bookkeeping without end.
+const MAX_WAITING: (usize, usize) = (4096, 8 << 20);
 
 /// Output that waits for the first content, then leaves at every turn.
 struct Out {
     outlet: Outlet,
     waiting: Vec<Bytes>,
+    /// Of what waited before the first content.
+    bytes: usize,
     open: bool,
 }
 
 impl Out {
-    /// Sends what has gathered; before content it only gathers, up to the framer's cap a frame and a bounded number of them.
+    /// Before content, what waits is bounded; afterwards it leaves at once.
+    fn check_size(&mut self) -> Result<(), Failure> {
+        if self.open {
+            return Ok(());
+        }
+        self.bytes += self.waiting.last().map_or(0, Bytes::len);
+        if self.waiting.len() <= MAX_WAITING.0 && self.bytes <= MAX_WAITING.1 {
+            return Ok(());
+        }
+        Err(Failure::bad_gateway("no_content", "The provider sent too much before any content."))
+    }
+
+    /// Sends what has gathered; before content it only gathers.
     async fn flush(&mut self, content: bool, settle: &mut Settle) {
         if content && !self.open {
             self.open = true;
@@ -45,9 +69,6 @@ impl Out {
         }
     }
 }
-
-/// Frames held before the first content: more is a provider that sends bookkeeping without end.
-const MAX_WAITING: usize = 4096;
 
 fn join(frames: &mut Vec<Bytes>) -> Bytes {
     if frames.len() == 1 {
@@ -63,7 +84,7 @@ fn join(frames: &mut Vec<Bytes>) -> Bytes {
 impl Pump {
     /// Runs the stream to its end. Returns the failure, with what is needed to render it, if nothing was sent before it.
     pub async fn run(mut self, outlet: Outlet) -> Option<(Failure, Settle, Option<Box<CallState>>)> {
-        let mut out = Out { outlet, waiting: Vec::new(), open: false };
+        let mut out = Out { outlet, waiting: Vec::new(), bytes: 0, open: false };
         let ended = self.relay(&mut out).await;
         self.settle.record.usage = self.feed.usage.take();
         self.settle.record.waited += self.feed.waited;
@@ -73,6 +94,7 @@ impl Pump {
         match ended {
             Ok(mark) => {
                 self.settle.end(Outcome::Ok, 200);
+                self.fill_head(&out);
                 out.waiting.extend(mark);
                 out.flush(true, &mut self.settle).await;
                 self.feed.release();
@@ -97,8 +119,7 @@ impl Pump {
                     Ok(None) => break,
                     Err(failure) => {
                         // What came before the error in the same bytes leaves first: the end must not depend on how bytes were cut.
-                        let content = self.content();
-                        out.flush(content, &mut self.settle).await;
+                        self.leave(out).await;
                         return Err(failure);
                     }
                 };
@@ -128,16 +149,26 @@ impl Pump {
                 if self.deltas.is_some() && self.windows(out).await? {
                     return Ok(Some(Bytes::from_static(DONE)));
                 }
-                if out.waiting.len() > MAX_WAITING && !out.open {
-                    return Err(Failure::bad_gateway(
-                        "no_content",
-                        "The provider sent events without content, too many of them.",
-                    ));
-                }
+                out.check_size()?;
             }
-            let content = self.content();
-            out.flush(content, &mut self.settle).await;
+            self.leave(out).await;
             self.feed.fill().await?;
+        }
+    }
+
+    /// Sends what may leave now.
+    async fn leave(&mut self, out: &mut Out) {
+        let content = self.content();
+        if content {
+            self.fill_head(out);
+        }
+        out.flush(content, &mut self.settle).await;
+    }
+
+    /// Before the first bytes: what plugins want in the head.
+    fn fill_head(&mut self, out: &Out) {
+        if let (false, Some(deltas)) = (out.open, &mut self.deltas) {
+            *self.head.borrow_mut() = deltas.take_head();
         }
     }
 
@@ -164,8 +195,7 @@ impl Pump {
             Verdict::Go => Ok(false),
             Verdict::Finished => Ok(true),
             Verdict::Stop(failure) => {
-                let released = deltas.released();
-                out.flush(released, &mut self.settle).await;
+                self.leave(out).await;
                 Err(failure)
             }
         }

@@ -56,6 +56,10 @@ pub async fn instead_of_stream(
         Err(failure) => return failure,
     };
     match reply::check(&body) {
+        Err(failure) if failure.code.as_deref() == Some("unexpected_stream") => Failure::bad_gateway(
+            "unexpected_type",
+            "The provider sent an event stream without the content type of one.",
+        ),
         Err(failure) => failure,
         Ok(_) => Failure::bad_gateway(
             "unexpected_reply",

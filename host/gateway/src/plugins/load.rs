@@ -1,21 +1,24 @@
 //! Makes the live chain what the directory asks for. A bad file costs nothing but its own news: its last good version goes on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::io::{Error, ErrorKind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluice_sandbox::{Component, Hook, LoadError, LoadErrorKind, Limits, Plugin, Sandbox, Spec};
+use sluice_sandbox::{Component, Hook, Limits, LoadError, LoadErrorKind, Plugin, Sandbox, Spec};
 
 use super::Shared;
 use super::chain::{Chain, Entry};
-use super::dir::{Look, Wanted, scan};
+use super::dir::{self, Look, Wanted, scan};
 use super::status::{State, Status, Table};
 use crate::config::{OnError, PluginBlock, Plugins, Streams};
 use crate::observe::metrics::Metrics;
 
 /// Compiled components kept although no plugin uses them now, so that going back to one costs nothing.
 const COMPONENTS: usize = 16;
+/// Bytes read of a component: more than the sandbox takes, so that what is not much too long is refused in its words.
+const LARGEST: usize = 64 << 20;
 /// A load that failed for want of time or room is tried again after this, doubling up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -27,7 +30,11 @@ pub struct Loader {
     generation: u64,
     known: BTreeMap<String, Known>,
     components: HashMap<String, (Arc<Component>, u64)>,
+    /// The component file of each plugin whose block could be read.
+    used: BTreeMap<String, PathBuf>,
     looked: u64,
+    /// The directory could not be read at the last look.
+    blind: bool,
 }
 
 /// What happened to one plugin when its files were last looked at.
@@ -57,14 +64,24 @@ impl Loader {
             generation: 0,
             known: BTreeMap::new(),
             components: HashMap::new(),
+            used: BTreeMap::new(),
             looked: 0,
+            blind: false,
         }
     }
 
     /// Looks at the directory once and swaps the chain if anything about it changed; says whether anything did.
     pub async fn reconcile(&mut self) -> bool {
         self.looked += 1;
-        let wanted = scan(&self.config.dir, &self.config.chain);
+        let wanted = match scan(&self.config.dir, &self.config.chain, &self.used) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.blind(&error),
+        };
+        self.blind = false;
+        for (name, wanted) in wanted.iter().filter(|(_, wanted)| wanted.block.is_ok()) {
+            self.used.insert(name.clone(), wanted.component.clone());
+        }
+        self.used.retain(|name, _| wanted.contains_key(name));
         let before: Vec<Arc<Entry>> = self.entries();
         let mut changed = self.looked == 1;
         let gone: Vec<String> = self.known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
@@ -84,6 +101,19 @@ impl Loader {
             self.sandbox.sweep();
         }
         changed
+    }
+
+    /// The directory cannot be read: everything stays as it is, and is said once.
+    fn blind(&mut self, error: &Error) -> bool {
+        if !self.blind {
+            tracing::error!("{} cannot be read, plugins stay as they are: {error}", self.config.dir.display());
+        }
+        self.blind = true;
+        let first = self.generation == 0;
+        if first {
+            self.publish(&[]);
+        }
+        first
     }
 
     fn is_news(&self, name: &str, wanted: &Wanted) -> bool {
@@ -135,8 +165,9 @@ impl Loader {
             return Err(Refused { state: State::Disabled, why: "`enabled: false`".into(), passing: false });
         }
         let file = wanted.component.display();
-        let bytes = fs::read(&wanted.component).map_err(|error| Refused {
-            state: State::Missing,
+        let bytes = dir::read(&wanted.component, LARGEST).map_err(|error| Refused {
+            // Only a file that is gone was taken out; one that cannot be read is a bad file.
+            state: if error.kind() == ErrorKind::NotFound { State::Missing } else { State::Failed },
             why: format!("{file} cannot be read: {error}"),
             passing: true,
         })?;

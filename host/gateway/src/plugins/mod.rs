@@ -34,7 +34,8 @@ pub(crate) struct Shared {
 impl Plugins {
     /// Loads what is in the directory and keeps watching it from a thread of its own. Returns when the first chain is live.
     pub fn start(config: &config::Plugins, metrics: &Arc<Metrics>) -> Result<Plugins, String> {
-        let shared = Arc::new(Shared { chain: ArcSwap::from_pointee(Chain::default()), table: Mutex::new(Table::new()) });
+        let shared =
+            Arc::new(Shared { chain: ArcSwap::from_pointee(Chain::default()), table: Mutex::new(Table::new()) });
         let sandbox = Sandbox::new(Config::default()).map_err(|error| format!("the plugin sandbox: {error}"))?;
         let loader = Loader::new(sandbox, config.clone(), Arc::clone(metrics), Arc::clone(&shared));
         watch::start(loader, config.dir.clone())?;

@@ -16,6 +16,8 @@ const SETTLE: Duration = Duration::from_millis(80);
 /// A directory that never gets quiet is looked at all the same.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(400);
 const RESCAN: Duration = Duration::from_secs(2);
+/// Where nothing can be watched, looking alone must keep a drop within a second.
+const UNWATCHED: Duration = Duration::from_millis(500);
 
 /// Runs the first load, then watches for the life of the process. Returns when the first chain is live.
 pub fn start(mut loader: Loader, dir: PathBuf) -> Result<(), String> {
@@ -28,7 +30,7 @@ pub fn start(mut loader: Loader, dir: PathBuf) -> Result<(), String> {
         .name("plugins".into())
         .spawn(move || {
             let (events, arrived) = channel();
-            let mut watcher = watch(&dir, &events);
+            let mut watched = watch(&dir, &events);
             let mut look = || {
                 if runtime.block_on(loader.reconcile()) {
                     give_back();
@@ -36,10 +38,12 @@ pub fn start(mut loader: Loader, dir: PathBuf) -> Result<(), String> {
             };
             look();
             let _ = loaded.send(());
-            while wait(&arrived) {
+            while wait(&arrived, if watched.is_some() { RESCAN } else { UNWATCHED }) {
                 look();
-                if watcher.is_none() {
-                    watcher = watch(&dir, &events);
+                // A directory that was replaced is another one under the same name; the watch is still on the old one.
+                if watched.as_ref().is_none_or(|(_, on)| identity(&dir) != Some(*on)) {
+                    watched = watch(&dir, &events);
+                    look();
                 }
             }
         })
@@ -48,17 +52,15 @@ pub fn start(mut loader: Loader, dir: PathBuf) -> Result<(), String> {
 }
 
 /// `None` where the directory is missing or cannot be watched; tried again at every rescan.
-fn watch(dir: &Path, events: &Sender<()>) -> Option<RecommendedWatcher> {
-    if !dir.is_dir() {
-        return None;
-    }
+fn watch(dir: &Path, events: &Sender<()>) -> Option<(RecommendedWatcher, (u64, u64))> {
+    let on = identity(dir)?;
     let events = events.clone();
     let mut watcher = notify::recommended_watcher(move |_event| {
         let _ = events.send(());
     })
     .ok()?;
     match watcher.watch(dir, RecursiveMode::NonRecursive) {
-        Ok(()) => Some(watcher),
+        Ok(()) => Some((watcher, on)),
         Err(error) => {
             tracing::debug!("{} cannot be watched, it is looked at every two seconds: {error}", dir.display());
             None
@@ -66,9 +68,21 @@ fn watch(dir: &Path, events: &Sender<()>) -> Option<RecommendedWatcher> {
     }
 }
 
+/// Which directory stands there now; `None` where none does.
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
+    #[cfg(unix)]
+    let on = (meta.dev(), meta.ino());
+    #[cfg(not(unix))]
+    let on = (0, meta.len().min(0));
+    Some(on)
+}
+
 /// Until there is reason to look. False when nobody can send any more.
-fn wait(arrived: &Receiver<()>) -> bool {
-    match arrived.recv_timeout(RESCAN) {
+fn wait(arrived: &Receiver<()>, rescan: Duration) -> bool {
+    match arrived.recv_timeout(rescan) {
         Ok(()) => {}
         Err(RecvTimeoutError::Timeout) => return true,
         Err(RecvTimeoutError::Disconnected) => return false,

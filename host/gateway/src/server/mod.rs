@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use sluice_dialect::failure::Failure;
@@ -35,7 +35,7 @@ pub use loopback::Names;
 pub use respond::{failure, json, with_type};
 pub use route::Page;
 
-use crate::exchange::{Handler, Reply};
+use crate::exchange::{Handler, Reply, Road};
 use crate::governance::keys::Caller;
 use connection::{Guard, Shared};
 
@@ -52,6 +52,10 @@ pub trait Site: Handler {
     /// # Errors
     /// The failure to send when a token is needed and is not there.
     fn administer(&self, headers: &HeaderMap) -> Result<bool, Failure>;
+
+    /// A call was refused before the site could have it: by its credential, its head, its body's size or time, or for want of room. For the
+    /// records only; the reply is the server's.
+    fn turned_away(&self, id: &str, started: Instant, road: &Road, caller: Option<&Caller>, failure: &Failure);
 
     /// One of the gateway's own pages; quick, and without waiting.
     fn page(&self, page: Page) -> Reply;

@@ -101,7 +101,10 @@ pub(super) async fn answer<S: Site>(
                 permit = Some(taken);
                 call(&context, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
             }
-            Err(failure) => early(&shared, has_body, respond::failure(&failure, &id)),
+            Err(failure) => {
+                context.site.turned_away(&id, shared.started(), &road, None, &failure);
+                early(&shared, has_body, respond::failure(&failure, &id))
+            }
         },
         Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(page)),
         Err(reply) => early(&shared, has_body, reply),
@@ -204,6 +207,7 @@ async fn call<S: Site>(context: &Context<S>, shared: &Shared, head: Head, body: 
         Ok(body) => body,
         Err(Unread::Gone) => return Err(Gone),
         Err(Unread::Refused(failure)) => {
+            context.site.turned_away(&head.id, shared.started(), &head.road, head.caller.as_ref(), &failure);
             shared.linger();
             let mut reply = respond::failure(&failure, &head.id);
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -102,6 +102,8 @@ impl Site for TestSite {
         Ok(false)
     }
 
+    fn turned_away(&self, _: &str, _: Instant, _: &Road, _: Option<&Caller>, _: &Failure) {}
+
     fn page(&self, page: Page) -> Reply {
         json(StatusCode::OK, format!("{page:?}"))
     }

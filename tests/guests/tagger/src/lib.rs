@@ -2,7 +2,8 @@
 //!
 //! On a request it: tags `tagger` with the caller's team (or `nobody`), remembers the model, and says in `x-tagger` what it saw. A call
 //! whose newest user text begins with `edit:` is edited through JSON too: `temperature` becomes 0.5, `user` goes, a system message comes
-//! first, and the model becomes the setting `model` where there is one. On a reply it checks what it remembered, and writes the target
+//! first, and the model becomes the setting `model` where there is one. In the first window of a piece it says in `x-tagger-window` what it
+//! sees. On a reply it checks what it remembered, and writes the target
 //! and the output tokens to `x-tagger-reply`.
 
 use serde_json::{Value, json};
@@ -104,6 +105,9 @@ impl OnDelta for Tagger {
         let key = format!("windows.{}.{}", window.choice, window.part);
         let seen: u32 = call.recall(&key)?.unwrap_or(0);
         call.remember(&key, &(seen + 1))?;
+        if seen == 0 {
+            call.set_reply_header("x-tagger-window", &window.text)?;
+        }
         if window.last {
             call.tag(&key, &(seen + 1).to_string())?;
         }

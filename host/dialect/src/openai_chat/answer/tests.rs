@@ -79,6 +79,9 @@ fn complete_fills_what_is_missing() {
     assert_eq!(value["choices"][1]["finish_reason"], "length");
     assert_eq!(value["usage"]["prompt_tokens"], 1);
     for bad in [
+        r#"{"choices":[{"message":{},"index":"q"}]}"#,
+        r#"{"choices":[{"message":{},"finish_reason":7}]}"#,
+        r#"{"choices":[{"message":{"tool_calls":[1]}}]}"#,
         "",
         "[]",
         "{}",

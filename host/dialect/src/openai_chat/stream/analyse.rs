@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::glance::{is_finish, is_null, is_text, name};
+use super::loose::{Loose, Source, is_event_fact};
 use super::{Choice, Event, Mend, NotJson, Place, Repeat, Slot};
 use crate::json;
+use crate::openai_chat::parts;
 use crate::text::{Kind, walk};
 
 /// Finds what hooks read and what an edit has to touch. A member that stands twice counts twice, so that a client which takes the last one
@@ -15,7 +17,7 @@ pub fn analyse(data: &[u8]) -> Result<Event, NotJson> {
     if data.get(start) != Some(&b'{') {
         return Err(NotJson::NotObject);
     }
-    let mut scan = Scan { data, event: Event::default() };
+    let mut scan = Scan { data, event: Event::default(), loose: Vec::new(), top: Vec::new() };
     walk::members(data, start, |key, at| match &*name(data, &key) {
         b"choices" => {
             let mut position = 0;
@@ -32,15 +34,17 @@ pub fn analyse(data: &[u8]) -> Result<Event, NotJson> {
         b"error" => {
             let value = json::value(data, at)?;
             scan.event.error |= !is_null(data, &value);
-            Some(value.end)
+            scan.top_member(b"error", at)
         }
-        _ => walk::pass(data, at),
+        fact if is_event_fact(fact) => walk::pass(data, at),
+        other => scan.top_member(other, at),
     });
+    scan.settle_top();
     Ok(scan.event)
 }
 
 /// How many texts of a choice are looked at for one that says the same. A copy past them is a text of its own, which is as safe.
-const COMPARED: usize = 8;
+pub(super) const COMPARED: usize = 8;
 
 /// How many members of a delta are looked at for one that a message repeats. Past them the message is taken for unread, which is as safe.
 const MEMBERS_COMPARED: usize = 64;
@@ -57,9 +61,12 @@ struct Later {
     finish: Option<Range<usize>>,
 }
 
-struct Scan<'a> {
-    data: &'a [u8],
-    event: Event,
+pub(super) struct Scan<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) event: Event,
+    /// Undescribed strings of the choice in hand, and of the event around the choices.
+    pub(super) loose: Vec<Loose>,
+    pub(super) top: Vec<Loose>,
 }
 
 impl Scan<'_> {
@@ -79,15 +86,18 @@ impl Scan<'_> {
                 match &*key {
                     b"index" => later.index = number(data, &value),
                     b"message" => later.message = Some(value),
-                    b"text" => later.text = Some(value),
+                    b"text" if data.get(at) == Some(&b'"') => later.text = Some(value),
                     b"logprobs" => later.logprobs = Some(value),
                     b"finish_reason" => later.finish = Some(value).filter(|value| is_finish(data, value)),
-                    _ => {}
+                    b"token_ids" => self.repeat(None, value, Mend::Null, false),
+                    other if parts::is_choice_fact(other) => {}
+                    _ => self.collect(Source::of(Kind::Other), value),
                 }
             }
             Some(end)
         })?;
         self.beside_delta(&mut later, first);
+        self.settle(first);
         let index = later.index.unwrap_or(position);
         self.event.slots.iter_mut().skip(first).for_each(|slot| slot.choice = index);
         self.event.repeats.iter_mut().skip(first_repeat).for_each(|repeat| repeat.choice = index);
@@ -144,16 +154,25 @@ impl Scan<'_> {
             }
             Some(end)
         });
-        self.event.repeats.push(Repeat { choice: 0, kind: None, range, mend: Mend::Message, unread, says });
+        self.event.repeats.push(Repeat {
+            choice: 0,
+            kind: None,
+            range,
+            mend: Mend::Message,
+            unread,
+            says,
+            outside: false,
+        });
     }
 
     fn delta(&mut self, at: usize, role: &mut bool) -> Option<usize> {
         let data = self.data;
         let first = self.event.slots.len();
-        let mut details = None;
+        let mut details = Vec::new();
         let end = walk::members(data, at, |key, at| match (&*name(data, &key), data.get(at)?) {
             (b"content", b'"') => self.member("content", Kind::Text, at, first),
             (b"content", b'[') => walk::items(data, at, |part| self.part(part)),
+            (b"content", b'{') => self.strings(Source { all: true, ..Source::of(Kind::Text) }, at),
             (b"refusal", b'"') => self.member("refusal", Kind::Refusal, at, first),
             (b"reasoning_content", b'"') => self.member("reasoning_content", Kind::Reasoning, at, first),
             (b"reasoning", b'"') => self.member("reasoning", Kind::Reasoning, at, first),
@@ -168,15 +187,16 @@ impl Scan<'_> {
             }
             (b"function_call", b'{') => self.function(at, Place::FunctionCall, b"arguments", None),
             (b"audio", b'{') => self.audio(at),
-            (other, first) => {
-                *role |= other == b"role" && *first == b'"';
-                if other == b"reasoning_details" {
-                    details = Some(at);
-                }
+            (b"reasoning_details", b'[') => {
+                details.push(at);
                 walk::pass(data, at)
             }
+            (other, byte) => {
+                *role |= other == b"role" && *byte == b'"';
+                self.delta_member(other, at)
+            }
         });
-        if let Some(details) = details {
+        for details in details {
             self.details(details, first);
         }
         end
@@ -198,18 +218,22 @@ impl Scan<'_> {
     /// An item of a `content` list.
     fn part(&mut self, at: usize) -> Option<usize> {
         let data = self.data;
-        walk::members(data, at, |key, at| {
+        if data.get(at) != Some(&b'{') {
+            return self.strings(Source::of(Kind::Text), at);
+        }
+        walk::members(data, at, |key, inside| {
             let name = name(data, &key);
-            if &*name == b"thinking" && data.get(at) == Some(&b'[') {
-                return walk::items(data, at, |inner| self.part_of_thinking(inner));
+            if &*name == b"thinking" && data.get(inside) == Some(&b'[') {
+                return walk::items(data, inside, |inner| self.part_of_thinking(inner));
             }
-            let value = json::value(data, at)?;
+            let value = json::value(data, inside)?;
             let end = value.end;
             match &*name {
                 b"text" if is_text(data, &value) => self.slot(Kind::Text, Place::Part, value),
                 b"refusal" if is_text(data, &value) => self.slot(Kind::Refusal, Place::Member("refusal"), value),
                 b"thinking" if is_text(data, &value) => self.slot(Kind::Reasoning, Place::Thinking, value),
                 b"image_url" => self.event.content = true,
+                other if self.may_say(other, &value) => self.collect(Source::of(parts::part_kind(data, at)), value),
                 _ => {}
             }
             Some(end)
@@ -218,11 +242,17 @@ impl Scan<'_> {
 
     fn part_of_thinking(&mut self, at: usize) -> Option<usize> {
         let data = self.data;
+        if data.get(at) != Some(&b'{') {
+            return self.strings(Source::of(Kind::Reasoning), at);
+        }
         walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            if &*name(data, &key) == b"text" && is_text(data, &value) {
+            let key = name(data, &key);
+            if &*key == b"text" && is_text(data, &value) {
                 self.slot(Kind::Reasoning, Place::Thinking, value);
+            } else if self.may_say(&key, &value) {
+                self.collect(Source::of(Kind::Reasoning), value);
             }
             Some(end)
         })
@@ -253,26 +283,31 @@ impl Scan<'_> {
         end
     }
 
-    /// A tool's name and arguments. Empty arguments are noted too: they must not leave where their call may not. A provider that writes arguments as an object instead of a string is read
-    /// by nobody as text, so it stays as it is.
+    /// A tool's name and arguments. Empty arguments are noted too: they must not leave where their call may not. Strings of arguments that
+    /// are no string but an object are not appended to each other by any client, so each is undescribed.
     fn function(&mut self, at: usize, place: Place, text: &[u8], id: Option<Range<usize>>) -> Option<usize> {
         let data = self.data;
         let mut called = None;
         let mut literal = None;
+        let mut others = Vec::new();
         let end = walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
             let key = name(data, &key);
             if &*key == b"name" && is_text(data, &value) {
                 called = Some(value);
-            } else if &*key == text
-                && data.get(at) == Some(&b'"')
-                && let Some(earlier) = literal.replace(value).filter(|earlier| is_text(data, earlier))
-            {
-                self.slot(Kind::ToolArguments, place, earlier);
+            } else if &*key == text && data.get(at) == Some(&b'"') {
+                if let Some(earlier) = literal.replace(value).filter(|earlier| is_text(data, earlier)) {
+                    self.slot(Kind::ToolArguments, place, earlier);
+                }
+            } else if matches!(&*key, b"arguments" | b"input") {
+                others.push(value);
             }
             Some(end)
         });
+        for value in others {
+            self.collect(Source { all: true, name: called.clone(), ..Source::of(Kind::ToolArguments) }, value);
+        }
         self.event.content |= called.is_some() || literal.as_ref().is_some_and(|literal| is_text(data, literal));
         if called.is_some() || literal.is_some() {
             self.event.slots.push(Slot { choice: 0, kind: Kind::ToolArguments, place, literal, name: called, id });
@@ -302,13 +337,18 @@ impl Scan<'_> {
         let data = self.data;
         let mut literals: Vec<(&'static str, Range<usize>)> = Vec::new();
         walk::items(data, at, |item| {
+            if data.get(item) != Some(&b'{') {
+                return self.strings(Source::of(Kind::Reasoning), item);
+            }
             walk::members(data, item, |key, at| {
                 let value = json::value(data, at)?;
                 let end = value.end;
-                match &*name(data, &key) {
+                let key = name(data, &key);
+                self.event.content |= &*key == b"data" && is_text(data, &value);
+                match &*key {
                     b"text" if is_text(data, &value) => literals.push(("text", value)),
                     b"summary" if is_text(data, &value) => literals.push(("summary", value)),
-                    b"data" => self.event.content |= is_text(data, &value),
+                    other if self.may_say(other, &value) => self.collect(Source::of(Kind::Reasoning), value),
                     _ => {}
                 }
                 Some(end)
@@ -351,7 +391,7 @@ impl Scan<'_> {
     }
 
     fn repeat(&mut self, kind: Option<Kind>, range: Range<usize>, mend: Mend, unread: bool) {
-        self.event.repeats.push(Repeat { choice: 0, kind, range, mend, unread, says: None });
+        self.event.repeats.push(Repeat { choice: 0, kind, range, mend, unread, says: None, outside: false });
     }
 }
 

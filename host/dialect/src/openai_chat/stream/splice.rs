@@ -63,6 +63,7 @@ pub(crate) fn refusing_reason() -> &'static [u8] {
 /// What a made event says of its choice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Says<'a> {
+    /// Not of [`Place::Loose`]: what surrounds such a text is unknown, so the event would say nothing.
     Text(Place, &'a str),
     /// The choice ends here, with [`refusing_reason`].
     Refused,
@@ -118,6 +119,7 @@ fn delta(place: Place, text: &str, out: &mut Vec<u8>) {
         Place::FunctionCall => ("{\"function_call\":{\"arguments\":".to_owned(), "}}"),
         Place::Transcript => ("{\"audio\":{\"transcript\":".to_owned(), "}}"),
         Place::ChoiceText => ("{\"content\":".to_owned(), "}"),
+        Place::Loose { .. } => return out.extend_from_slice(b"{}"),
     };
     out.extend_from_slice(before.as_bytes());
     json::quote(text, out);

@@ -71,7 +71,8 @@ fn content_is_what_a_model_made() {
     for delta in none {
         assert!(!glance(with_delta(delta).as_bytes()).unwrap().content, "{delta}");
         assert!(!event(&with_delta(delta)).content, "{delta}");
-        assert!(event(&with_delta(delta)).slots.iter().all(|slot| !slot.has_text() && slot.name.is_none()), "{delta}");
+        let described = event(&with_delta(delta)).slots.into_iter().filter(|slot| !slot.is_loose());
+        assert!(described.into_iter().all(|slot| !slot.has_text() && slot.name.is_none()), "{delta}");
     }
 }
 
@@ -211,4 +212,92 @@ fn a_made_event_is_read_as_its_text() {
     }
     let refused = analyse(&synthesise(template, 1, Says::Refused)).unwrap();
     assert!(refused.choices[0].finish.is_some() && refused.choices[0].index == 1);
+}
+
+/// Each undescribed string as (choice, kind, text, beside the choices).
+fn loose(data: &str) -> Vec<(u32, Kind, String, bool)> {
+    let slots = event(data).slots.into_iter();
+    slots
+        .filter_map(|slot| {
+            let Place::Loose { top } = slot.place else { return None };
+            let text = json::string(data.as_bytes(), slot.literal?).unwrap().into_owned();
+            Some((slot.choice, slot.kind, text, top))
+        })
+        .collect()
+}
+
+#[test]
+fn undescribed_strings_are_found_at_every_level() {
+    let data = r#"{"id":"x","citations":["u1","","u2"],"obfuscation":"Wu","p":"abc","system_fingerprint":"f","search_results":[{"title":"t","type":"no","n":1}],
+        "choices":[{"index":4,"later":{"a":["b"]},"stop_reason":"s","delta":{"role":"assistant","content":"c","annotations":[{"type":"url_citation","url_citation":{"url":"v","title":"w"}}],
+        "executed_tools":[{"index":0,"type":"search","name":"n","arguments":"q","output":"o","search_results":{"results":[{"title":"r"}]}}],"name":"assistant","channel":"final"}}]}"#;
+    let found: Vec<(u32, Kind, String, bool)> = [
+        (4, Kind::Other, "b", false),
+        (4, Kind::Other, "v", false),
+        (4, Kind::Other, "w", false),
+        (4, Kind::ToolArguments, "q", false),
+        (4, Kind::ToolResult, "o", false),
+        (4, Kind::ToolResult, "r", false),
+        (4, Kind::Other, "final", false),
+        (0, Kind::Other, "u1", true),
+        (0, Kind::Other, "u2", true),
+        (0, Kind::Other, "t", true),
+    ]
+    .into_iter()
+    .map(|(choice, kind, text, top)| (choice, kind, text.to_owned(), top))
+    .collect();
+    assert_eq!(loose(data), found);
+    assert!(event(data).content);
+    assert!(!event(r#"{"citations":["u"],"choices":[{"delta":{"new":"n"}}]}"#).content);
+}
+
+#[test]
+fn undescribed_strings_that_say_a_text_again_follow_it() {
+    let data = r#"{"token":{"text":"a\u0062"},"choices":[{"index":2,"delta":{"content":"ab","new":"ab"},"generated":"ab","other":"abc"}]}"#;
+    assert_eq!(loose(data), [(2, Kind::Other, "abc".to_owned(), false)]);
+    let repeats: Vec<_> =
+        event(data).repeats.iter().map(|repeat| (repeat.choice, repeat.mend, repeat.outside)).collect();
+    assert_eq!(repeats, [(2, Mend::Follow(0), false), (2, Mend::Follow(0), false), (2, Mend::Follow(0), true)]);
+}
+
+/// What a whole reply shows of a message, a stream shows of a delta: the same strings as pieces or copies.
+#[test]
+fn a_delta_shows_what_a_message_shows() {
+    for message in [
+        r#"{"role":"assistant","content":"a","annotations":[{"type":"x","url_citation":{"title":"b","id":"no"}}],"reasoning_encrypted":"no"}"#,
+        r#"{"content":["a",{"type":"text","text":"b","annotations":[{"title":"c"}]},{"type":"document","data":"plain text here","title":"d"},{"type":"file","file_data":"data:no;base64,AAAA"}]}"#,
+        r#"{"content":{"type":"a","answer":{"id":"b"}}}"#,
+        r#"{"content":[{"type":"thinking","thinking":["a",{"type":"text","text":"b","note":"c"}],"signature":"no"}]}"#,
+        r#"{"reasoning":{"steps":["a"]},"reasoning_details":["b",{"type":"reasoning.text","text":"c","title":"d","signature":"no"}]}"#,
+        r#"{"reasoning_details":"a","reasoning_content":["b"]}"#,
+        r#"{"tool_calls":[{"id":"no","function":{"name":"no","arguments":{"id":"a","b":["c"]}}},{"custom":{"name":"no","input":"d","arguments":"e"}}]}"#,
+        r#"{"function_call":{"name":"no","arguments":{"type":"a"},"input":"b"}}"#,
+        r#"{"executed_tools":[{"type":"no","arguments":"a","output":{"b":"c"}}],"audio":{"id":"no","transcript":"d","data":"UklG"}}"#,
+        r#"{"tool_call_id":"a","status":"b","x":[["c"],{"d":{"e":"f"}}]}"#,
+    ] {
+        let read = |data: &[u8], ranges: Vec<std::ops::Range<usize>>| {
+            let mut texts: Vec<String> =
+                ranges.into_iter().map(|range| String::from_utf8_lossy(&data[range]).into_owned()).collect();
+            texts.sort();
+            texts
+        };
+        let whole = format!(r#"{{"choices":[{{"message":{message},"new":["n"]}}],"fresh":"o"}}"#);
+        let map = crate::openai_chat::reply::text_map(whole.as_bytes());
+        let pieces = map.pieces.into_iter().map(|piece| piece.literal);
+        let expected = read(whole.as_bytes(), pieces.chain(map.copies.into_iter().map(|copy| copy.range)).collect());
+        let streamed = whole.replace("message", "delta");
+        let event = event(&streamed);
+        let slots = event.slots.into_iter().filter_map(|slot| slot.literal);
+        let found =
+            read(streamed.as_bytes(), slots.chain(event.repeats.into_iter().map(|repeat| repeat.range)).collect());
+        assert_eq!(found, expected, "{message}");
+    }
+}
+
+#[test]
+fn more_undescribed_strings_than_are_looked_at_are_told() {
+    let many = |count: usize| format!(r#"{{"citations":[{}]}}"#, vec![r#""u""#; count].join(","));
+    assert!(!event(&many(MAX_LOOSE)).overfull);
+    assert!(event(&many(MAX_LOOSE + 1)).overfull);
+    assert_eq!(event(&many(MAX_LOOSE + 1)).slots.len(), MAX_LOOSE);
 }

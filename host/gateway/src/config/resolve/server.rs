@@ -40,6 +40,7 @@ impl Context<'_> {
             admin_token: admin_token.map(|(secret, _)| secret),
             threads: server.threads.map_or(cores, |threads| threads as usize),
             max_calls: server.max_calls as usize,
+            max_connections: server.max_connections as usize,
             limits: self.limits(&server.limits, at.key("limits")),
             plugin_header: server.plugin_header,
         }
@@ -118,6 +119,7 @@ impl Context<'_> {
             body: limits.body.0,
             body_size: super::bytes(limits.body_size),
             idle: limits.idle.0,
+            stall: limits.stall.0,
             shutdown: limits.shutdown.0,
         }
     }
