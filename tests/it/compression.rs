@@ -87,7 +87,7 @@ fn a_small_body_that_unpacks_without_end() {
     let (mock, gateway) = start("limits: { reply_size: 1MiB, event_size: 64KiB }");
     let bomb = vec![b' '; 200 * 1024 * 1024];
     mock.script("p", zipped(200, "application/json", &bomb));
-    blamed(&ask(&gateway, None, false), 502, "provider");
+    assert_eq!(blamed(&ask(&gateway, None, false), 502, "provider")["code"], "reply_too_large");
     let line = [b": ", vec![b'x'; 50 * 1024 * 1024].as_slice()].concat();
     mock.script("p", zipped(200, "text/event-stream", &line));
     blamed(&ask(&gateway, None, true), 502, "provider");

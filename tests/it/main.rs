@@ -23,6 +23,7 @@ mod plugins_policy;
 mod plugins_reload;
 mod plugins_states;
 mod plugins_support;
+mod plugins_unreadable;
 mod plugins_wire;
 mod python_client;
 mod source;

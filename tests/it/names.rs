@@ -142,9 +142,14 @@ fn model_lists() {
     assert!(!ids("/openai/models").is_empty() && !ids("/openai/v1/models").is_empty());
     let one = gateway.get(&format!("/v1/models/{}", all[0].replace('/', "%2F")));
     assert_eq!((one.status, one.json()["id"].as_str()), (200, Some(all[0].as_str())));
-    for callable in ["gpt-one", "org/three", "a/gpt-one", "openai/org/three"] {
-        assert_eq!(gateway.get(&format!("/v1/models/{callable}")).status, 200, "{callable} can be called");
+    for (callable, owner) in
+        [("gpt-one", "a"), ("org/three", "openai"), ("a/gpt-one", "a"), ("openai/org/three", "openai"), ("fast", "a")]
+    {
+        let one = gateway.get(&format!("/v1/models/{callable}"));
+        assert_eq!(one.status, 200, "{callable} can be called");
+        assert_eq!(one.json()["owned_by"], owner, "{callable}");
     }
+    assert_eq!(gateway.get("/openai/models/org/three").json()["owned_by"], "openai");
     blamed(&gateway.get("/v1/models/unheard-of"), 404, "client");
 }
 

@@ -244,3 +244,14 @@ impl host::Host for State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert!(matches!(one_line("plain 한"), Cow::Borrowed("plain 한")));
+        assert_eq!(one_line("a\nERROR b\r\tc\u{1b}[31m\u{2028}d"), "a\\nERROR b  c [31m d");
+    }
+}

@@ -119,10 +119,10 @@ impl Call {
         self.backend.get(pointer)
     }
 
-    /// Replaces or adds a value.
+    /// Replaces or adds a value. `/model` is what [`Call::set_model`] sets.
     ///
     /// # Errors
-    /// Only within `on_request`; the place must exist.
+    /// Only within `on_request`; the place must exist; `/stream` is the client's.
     pub fn set<T: Serialize + ?Sized>(&mut self, pointer: &str, value: &T) -> Result<(), Fault> {
         self.backend.set(pointer, &serde_json::to_string(value)?)
     }

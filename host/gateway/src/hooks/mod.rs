@@ -4,6 +4,7 @@
 //! Routing, retries and HTTP are not known here.
 
 pub mod delta;
+mod edit;
 pub mod outcome;
 pub mod reply;
 pub mod request;

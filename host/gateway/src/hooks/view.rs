@@ -16,6 +16,7 @@ use sluice_dialect::openai_chat;
 use sluice_dialect::text as dialect_text;
 use sluice_sandbox::{CallView, Fault, Hook, Kind, Level, Piece, Role, Texts};
 
+use super::edit;
 use crate::governance::keys::Caller;
 use crate::plugins::chain::Entry;
 
@@ -164,39 +165,16 @@ impl CallState {
         }
     }
 
-    /// Makes an edit by pointer. `/model` is what `set_model` sets, so both say the same; whether the reply is a stream is the client's
-    /// choice, and a provider that were told otherwise would answer in a form that nobody waits for.
     fn restructure(
         &mut self,
         pointer: &str,
         edit: impl FnOnce(&mut Document) -> Result<(), EditError>,
     ) -> Result<(), Fault> {
         self.in_request()?;
-        let whole = pointer.is_empty();
-        if pointer == "/stream" {
-            return Err(Fault::Invalid(
-                "`/stream` cannot be changed: the client waits for the reply it asked for".into(),
-            ));
+        if let Some(model) = edit::restructure(&mut self.request, self.streaming, pointer, edit)? {
+            self.new_model = Some(model);
         }
-        let before = self.request.checkpoint();
-        let result = edit(&mut self.request);
-        self.edit(result)?;
-        let asks = self.request.get("/stream").is_some_and(|stream| stream == "true");
-        if whole && asks != self.streaming {
-            self.request.rollback(before);
-            return Err(Fault::Invalid("the new document must have `stream` as the client's".into()));
-        }
-        if whole || pointer == "/model" {
-            let named = self.request.get("/model").and_then(|model| serde_json::from_str::<String>(model).ok());
-            match named {
-                Some(model) => self.new_model = Some(model),
-                None if whole => {}
-                None => {
-                    self.request.rollback(before);
-                    return Err(Fault::Invalid("`/model` must be a text, and stay".into()));
-                }
-            }
-        }
+        self.edited = true;
         Ok(())
     }
 
@@ -302,6 +280,10 @@ impl CallView for CallState {
 
     fn set_reply_header(&mut self, name: String, value: String) -> Result<(), Fault> {
         if self.head_sent {
+            // A plugin that says the same in every window has been heard.
+            if self.reply_headers.iter().any(|(known, said)| known.eq_ignore_ascii_case(&name) && *said == value) {
+                return Ok(());
+            }
             return Err(Fault::Invalid(
                 "the head of this stream has been sent: set reply headers before the first text".into(),
             ));

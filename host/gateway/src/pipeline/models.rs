@@ -15,7 +15,7 @@ use crate::governance::keys::Caller;
 
 /// The list, as far as the caller may use it.
 pub fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) -> Reply {
-    let data: Vec<Value> = names(core, prefix, caller).map(|name| one(core, &name)).collect();
+    let data: Vec<Value> = names(core, prefix, caller).map(|name| one(core, prefix, &name)).collect();
     json_reply(StatusCode::OK, &json!({ "object": "list", "data": data }))
 }
 
@@ -25,7 +25,7 @@ pub fn get(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str,
         || is_listed_bare(core, prefix, caller, id)
         || (core.config.demo && id.len() <= 256)
     {
-        return json_reply(StatusCode::OK, &one(core, id));
+        return json_reply(StatusCode::OK, &one(core, prefix, id));
     }
     let shown: String = id.chars().take(200).collect();
     let failure = Failure::new(
@@ -97,8 +97,11 @@ pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&s
     refused(format!("Your key may not use the model `{}`.", name.chars().take(200).collect::<String>()))
 }
 
-fn one(core: &Core, name: &str) -> Value {
-    let owner = core.alias(name).unwrap_or(name).split_once('/').map_or("sluice", |(provider, _)| provider);
+fn one(core: &Core, prefix: Option<&str>, name: &str) -> Value {
+    let owner = match route::resolve(core, prefix, Some(name)) {
+        Ok(Route::Provider { at, .. }) => core.providers.get(at).map_or("sluice", |provider| &provider.name),
+        _ => "sluice",
+    };
     json!({ "id": name, "object": "model", "created": core.started, "owned_by": owner })
 }
 

@@ -66,7 +66,11 @@ impl Source {
             let mut first = Bytes::new();
             let mut rest = BytesMut::new();
             while let Some(chunk) = self.next().await {
-                let chunk = chunk.map_err(Broken::Cut)?;
+                let chunk = match chunk {
+                    Ok(chunk) => chunk,
+                    Err(_) if self.is_full() => return Err(Broken::TooLarge),
+                    Err(detail) => return Err(Broken::Cut(detail)),
+                };
                 if first.len() + rest.len() + chunk.len() > max {
                     return Err(Broken::TooLarge);
                 }
@@ -82,6 +86,14 @@ impl Source {
             Ok(if rest.is_empty() { first } else { rest.freeze() })
         };
         tokio::time::timeout_at(until.into(), read).await.unwrap_or(Err(Broken::Late))
+    }
+
+    /// Whether the decoder stopped because the body is too large decoded.
+    fn is_full(&mut self) -> bool {
+        match self {
+            Source::Provider { decoder: Some(decoder), .. } => decoder.is_full(),
+            _ => false,
+        }
     }
 
     /// Reads on a little in the background, so that a connection whose body is about to end goes back to its pool.

@@ -28,18 +28,22 @@ enum Kind {
 struct Capped {
     bytes: Vec<u8>,
     left: usize,
+    full: bool,
 }
 
 impl Capped {
     fn new(max: usize) -> Capped {
-        Capped { bytes: Vec::new(), left: max }
+        Capped { bytes: Vec::new(), left: max, full: false }
     }
 }
 
 impl Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.left =
-            self.left.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("it decodes to too many bytes"))?;
+        let Some(left) = self.left.checked_sub(bytes.len()) else {
+            self.full = true;
+            return Err(io::Error::other("it decodes to too many bytes"));
+        };
+        self.left = left;
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -92,6 +96,11 @@ impl Decoder {
         }
         self.write(bytes)?;
         Ok(Bytes::from(std::mem::take(&mut self.sink()?.bytes)))
+    }
+
+    /// Whether a [`Decoder::push`] failed because the body is too large decoded, and not because it is corrupt.
+    pub fn is_full(&mut self) -> bool {
+        self.sink().is_ok_and(|sink| sink.full)
     }
 
     /// What is left at the body's end.

@@ -97,6 +97,9 @@ impl Backend {
         if !name.starts_with("x-") || name.len() == 2 || !token {
             return Err(Fault::Invalid(format!("{name:?} is not an x- header")));
         }
+        if name == "x-request-id" || name.starts_with("x-sluice-") {
+            return Err(Fault::Invalid(format!("{name} is the gateway's own")));
+        }
         if value.chars().any(|c| c.is_control()) {
             return Err(Fault::Invalid(format!("the value of {name} has control characters")));
         }
@@ -136,6 +139,7 @@ impl Backend {
         self.read().request.pointer(pointer).map(Value::to_string)
     }
     pub(crate) fn set(&self, pointer: &str, json: &str) -> Result<(), Fault> {
+        not_the_clients(pointer)?;
         let value = parse(json)?;
         self.edit(During::Request, |state| document::set(&mut state.request, pointer, value))
     }
@@ -144,6 +148,7 @@ impl Backend {
         self.edit(During::Request, |state| document::insert(&mut state.request, pointer, value))
     }
     pub(crate) fn remove(&self, pointer: &str) -> Result<(), Fault> {
+        not_the_clients(pointer)?;
         self.edit(During::Request, |state| document::remove(&mut state.request, pointer))
     }
 
@@ -225,4 +230,9 @@ impl Backend {
     pub(crate) fn reply_total_ms(&self) -> u32 {
         2
     }
+}
+
+/// The client waits for the kind of reply that it asked for.
+fn not_the_clients(pointer: &str) -> Result<(), Fault> {
+    if pointer == "/stream" { Err(Fault::Invalid("/stream cannot be changed".to_owned())) } else { Ok(()) }
 }

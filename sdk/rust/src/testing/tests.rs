@@ -157,7 +157,10 @@ impl Plugin for Odd {
 }
 
 impl OnRequest for Odd {
-    fn on_request(&self, _: &mut Call) -> Result<RequestVerdict, Fault> {
+    fn on_request(&self, call: &mut Call) -> Result<RequestVerdict, Fault> {
+        // What the gateway refuses.
+        assert!(call.set("/stream", &true).is_err() && call.remove("/stream").is_err());
+        assert!(call.set_reply_header("x-sluice-plugins", "forged").is_err());
         log(Level::Warn, "odd");
         count("odd", 2);
         Ok(Denial::new("x", "x").status(99).into())

@@ -265,7 +265,8 @@ impl OnDelta for Hostile {
         }
         self.misbehave(call)?;
         if self.edits() {
-            call.set_reply_header("x-edited", "yes")?;
+            // Refused once the head of a stream is out; the trap comes all the same.
+            let _ = call.set_reply_header("x-edited", "yes");
         }
         self.after_edits()?;
         if self.mode == Mode::BadPiece {
