@@ -5,7 +5,7 @@ use sluice_tests::http::{Connection, request};
 use sluice_tests::mock::{Gate, Mock, Script};
 use sluice_tests::{sse, wait_for};
 
-use crate::support::{CHAT, DONE, body, finish_event, row, setup, stream_until, text_event};
+use crate::support::{CHAT, DONE, blamed, body, finish_event, row, setup, stream_until, text_event};
 
 const TERM: i32 = 15;
 
@@ -24,15 +24,15 @@ fn calls_in_flight_finish() {
     let mut connection = gateway.open(CHAT, body("p/m", true));
     let mut got = stream_until(&mut connection, "one");
     gateway.process.signal(TERM);
-    // Out of rotation: not ready, or no longer accepting.
+    // Out of rotation: it says so to probes, and takes no new call.
     wait_for("readiness to go", || {
-        let Ok(mut probe) = Connection::try_open(gateway.address) else { return Some(()) };
+        let mut probe = Connection::try_open(gateway.address).ok()?;
         probe.send(&request("GET", "/readyz", &gateway.host(), &[], b""));
-        match probe.try_reply() {
-            None => Some(()),
-            Some(reply) => (reply.status == 503).then_some(()),
-        }
+        (probe.try_reply()?.status == 503).then_some(())
     });
+    let refused = gateway.post(CHAT, body("p/m", false));
+    blamed(&refused, 503, "gateway");
+    assert!(refused.header("retry-after").is_some(), "{:?}", refused.head);
     assert!(gateway.process.exited().is_none(), "a call was cut");
     gate.open();
     got.extend(connection.read_rest());

@@ -54,6 +54,7 @@ pub(super) struct Shared {
     /// The guard holds bytes that hyper may have once the call is over, and hyper does not know to ask.
     held: Cell<bool>,
     draining: Cell<bool>,
+    late: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -69,6 +70,7 @@ impl Shared {
             stalled: Cell::new(None),
             held: Cell::new(false),
             draining: Cell::new(false),
+            late: Cell::new(false),
             task: RefCell::new(None),
         })
     }
@@ -85,7 +87,16 @@ impl Shared {
 
     /// Whether the connection must close after the current reply: behind a chunked body nobody counts the bytes for the guard.
     pub(super) fn must_close(&self) -> bool {
-        self.chunked.get()
+        self.chunked.get() || self.late.get()
+    }
+
+    /// Accepted while the server drains.
+    pub(super) fn set_late(&self) {
+        self.late.set(true);
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late.get()
     }
 
     /// The reply goes out before the request was read to its end.

@@ -118,7 +118,7 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// No new connections and no further calls on open ones; calls under way go on for at most [`Limits::shutdown`].
+    /// No further calls, neither on open connections nor on new ones; calls under way go on for at most [`Limits::shutdown`].
     pub fn drain(&self) {
         self.0.send_replace(true);
     }
@@ -266,15 +266,7 @@ async fn serve_thread<S: Site>(
 ) {
     let connections = Rc::new(Connections::default());
     for listener in listeners {
-        let (context, connections, mut drained) = (Rc::clone(&context), Rc::clone(&connections), drained.clone());
-        tokio::task::spawn_local(async move {
-            tokio::select! {
-                // Asked first: a connection accepted after the others were told to close would not be told.
-                biased;
-                _ = drained.wait_for(|drained| *drained) => {}
-                () = accept(context, listener, connections, max) => {}
-            }
-        });
+        tokio::task::spawn_local(accept(Rc::clone(&context), listener, Rc::clone(&connections), max, drained.clone()));
     }
     // An error means that nobody is left to ask, which stops the server as well.
     let _ = drained.wait_for(|drained| *drained).await;
@@ -288,12 +280,14 @@ async fn serve_thread<S: Site>(
     }
 }
 
-/// Accepts for as long as it is polled.
+/// Accepts for as long as its thread runs. While the server drains, new connections are still answered, so that whoever asks for readiness
+/// learns that it is off; they get one reply, no call is served on them, and nobody waits for them.
 async fn accept<S: Site>(
     context: Rc<service::Context<S>>,
     listener: TcpListener,
     connections: Rc<Connections>,
     max: usize,
+    drained: watch::Receiver<bool>,
 ) {
     loop {
         connections.fewer_than(max.max(1)).await;
@@ -302,7 +296,11 @@ async fn accept<S: Site>(
                 let number = connections.next.get();
                 connections.next.set(number.wrapping_add(1));
                 let shared = Shared::new();
-                connections.open.borrow_mut().insert(number, Rc::clone(&shared));
+                if *drained.borrow() {
+                    shared.set_late();
+                } else {
+                    connections.open.borrow_mut().insert(number, Rc::clone(&shared));
+                }
                 let listed = Listed { connections: Rc::clone(&connections), number };
                 tokio::task::spawn_local(serve_connection(Rc::clone(&context), stream, shared, listed));
             }

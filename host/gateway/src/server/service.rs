@@ -96,7 +96,7 @@ pub(super) async fn answer<S: Site>(
     let has_body = !body.is_end_stream();
     let mut permit = None;
     let mut reply = match find(&context, &shared, &parts, &id) {
-        Ok(Route::Road(road)) => match check(&context, &parts, has_body) {
+        Ok(Route::Road(road)) => match check(&context, &shared, &parts, has_body) {
             Ok((caller, taken)) => {
                 permit = Some(taken);
                 call(&context, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
@@ -174,7 +174,15 @@ fn may_see<S: Site>(context: &Context<S>, parts: &Parts, page: Page) -> Result<(
 }
 
 /// Everything that a head can tell: room for one more call, the caller, and how the body is written.
-fn check<S: Site>(context: &Context<S>, parts: &Parts, has_body: bool) -> Result<(Option<Caller>, Permit), Failure> {
+fn check<S: Site>(
+    context: &Context<S>,
+    shared: &Shared,
+    parts: &Parts,
+    has_body: bool,
+) -> Result<(Option<Caller>, Permit), Failure> {
+    if shared.is_late() {
+        return Err(Failure::overloaded("The gateway is stopping; try again, another one may answer."));
+    }
     let permit = Permit::take(&context.calls, context.options.limits.max_calls)
         .ok_or_else(|| Failure::overloaded("The gateway is serving as many calls as it may; try again soon."))?;
     let caller = context.site.admit(&parts.headers)?;
