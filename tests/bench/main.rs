@@ -17,7 +17,8 @@ use contender::{Contender, Provider};
 use load::Figures;
 use sluice_tests::gateway::{self, Setup};
 
-/// What can be set on the command line: `--seconds 3 --rounds 3 --connections 16 --threads 1`.
+/// What can be set on the command line: `--seconds 3 --rounds 3 --connections 32 --threads 2`. As many threads as cores is how both are
+/// deployed; with fewer, the load tool and the provider sleep between calls, and waking them is charged to the slower proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     seconds: u32,
@@ -29,7 +30,8 @@ pub(crate) struct Options {
 
 impl Options {
     fn read() -> Options {
-        let mut options = Options { seconds: 3, rounds: 3, connections: 16, threads: 1 };
+        let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let mut options = Options { seconds: 3, rounds: 3, connections: 16 * threads, threads };
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         for pair in arguments.chunks(2) {
             let value = pair.get(1).and_then(|value| value.parse::<u32>().ok()).filter(|value| *value > 0);

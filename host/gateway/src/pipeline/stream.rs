@@ -33,6 +33,9 @@ pub struct Pump {
 /// Reply headers that plugins set until the head goes out, with the first bytes.
 pub type Head = Rc<RefCell<Vec<(String, String)>>>;
 
+/// Output that has arrived together leaves together, up to about this many bytes.
+const TOGETHER: usize = 16 * 1024;
+
 /// Frames and bytes held before the first content: more is a provider that sends bookkeeping without end.
 const MAX_WAITING: (usize, usize) = (4096, 8 << 20);
 
@@ -46,6 +49,10 @@ struct Out {
 }
 
 impl Out {
+    fn size(&self) -> usize {
+        self.waiting.iter().map(Bytes::len).sum()
+    }
+
     /// Before content, what waits is bounded; afterwards it leaves at once.
     fn check_size(&mut self) -> Result<(), Failure> {
         if self.open {
@@ -151,7 +158,12 @@ impl Pump {
                 }
                 out.check_size()?;
             }
+            let more = if out.size() < TOGETHER { self.feed.fill_now() } else { Ok(false) };
+            if let Ok(true) = more {
+                continue;
+            }
             self.leave(out).await;
+            more?;
             self.feed.fill().await?;
         }
     }
