@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit plugins guests build bench venv deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -25,7 +25,7 @@ test: check build plugins guests venv
 	$(CARGO) test --release -p sluice-tests -p deny-words --no-fail-fast
 
 ## make lint     clippy, warnings are errors
-lint: target
+lint: wasm
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS)) -- -D warnings
 
@@ -38,16 +38,16 @@ unit:
 build:
 	$(CARGO) build --release --locked -p sluice -p sluice-tests
 
-target:
+wasm:
 	@rustup target list --installed 2>/dev/null | grep -q '^wasm32-wasip2$$' || rustup target add wasm32-wasip2
 
 ## make plugins  the shipped plugins, into target/plugins
-plugins: target
+plugins: wasm
 	$(CARGO) build --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS))
 	@mkdir -p target/plugins
 	@for name in $(PLUGINS); do cp $(WASM)/$${name//-/_}.wasm target/plugins/.$$name.tmp && mv target/plugins/.$$name.tmp target/plugins/$$name.wasm; done
 
-guests: target
+guests: wasm
 	$(CARGO) build --profile plugin --locked --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
 	@mkdir -p target/guests
 	@for name in $(GUESTS); do cp $(WASM)/$${name//-/_}.wasm target/guests/$$name.wasm; done
