@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -21,7 +21,7 @@ run: build plugins
 check: fmt lint unit
 
 ## make test     every check a contributor needs
-test: check build plugins guests venv
+test: check build plugins guests venv node
 	$(CARGO) test --release -p sluice-tests -p deny-words --no-fail-fast
 
 ## make lint     clippy, warnings are errors
@@ -61,6 +61,12 @@ venv: .venv/.done
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	@touch $@
+
+# Without npm the tests that need Node say that they were skipped.
+node: tests/node/node_modules/.done
+tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.json
+	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent && touch node_modules/.done; \
+	else echo "no npm: tests that need Node will be skipped"; fi
 
 ## make deny     licences, bans and sources of all dependencies (needs cargo-deny)
 deny:

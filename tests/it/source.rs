@@ -60,7 +60,7 @@ fn collect(root: &Path, folder: &Path, out: &mut Vec<Source>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            if path.file_name().is_some_and(|name| name != "target") {
+            if path.file_name().is_some_and(|name| name != "target" && name != "node_modules") {
                 collect(root, &path, out);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
