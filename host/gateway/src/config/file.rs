@@ -313,6 +313,13 @@ pub(super) struct PluginBlock {
     pub(super) on_error: Option<OnError>,
     /// How a plugin that reads only whole replies meets streams. Without it: `hold` where `on_error` is `closed`, else `skip`.
     pub(super) streams: Option<Streams>,
+    /// The calls that it runs on: everything given must fit. Without it: every call.
+    #[serde(rename = "match")]
+    pub(super) matching: Match,
+    /// What it may do beyond its call; it gets nothing that is not named here.
+    pub(super) grants: Grants,
+    /// When to stop running a plugin that keeps failing.
+    pub(super) breaker: Breaker,
     /// Settings for the plugin, as it documents them.
     pub(super) settings: Option<Json>,
     /// What it may use.
@@ -327,8 +334,83 @@ impl Default for PluginBlock {
             enabled: true,
             on_error: None,
             streams: None,
+            matching: Match::default(),
+            grants: Grants::default(),
+            breaker: Breaker::default(),
             settings: None,
             limits: PluginLimits::default(),
+        }
+    }
+}
+
+/// Each field is a pattern or a list of patterns, in which `*` stands for any text; one of a list is enough.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Match {
+    /// The model as the client wrote it, or as the `provider/model` that this leads to, before any plugin changes it. A call that
+    /// names no model fits nothing, or `PROVIDER/*` on a provider's own path.
+    pub(super) model: Option<OneOrMany<String>>,
+    /// What the call asks for: `chat`.
+    pub(super) operation: Option<OneOrMany<String>>,
+    /// The name of the caller's virtual key. An anonymous call does not fit, not even `*`.
+    pub(super) key: Option<OneOrMany<String>>,
+    /// The team of the caller's key.
+    pub(super) team: Option<OneOrMany<String>>,
+    /// Labels of the caller's key, by name.
+    pub(super) label: Named<OneOrMany<String>>,
+    /// The client's request headers, by name; `*` fits any that is sent. Clients choose their headers: a policy that must not be avoided
+    /// goes by `key`, `team` or `label`.
+    pub(super) header: Named<OneOrMany<String>>,
+}
+
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Grants {
+    /// A store of its own for keys and values, in memory; `kv: {}` grants it with its defaults.
+    pub(super) kv: Option<KvGrant>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct KvGrant {
+    /// What all keys and values together may take, from 64KiB to 1GiB, at 192 bytes an entry beside its key and value. At the limit, what
+    /// has expired goes first, then the least recently used values; counters are the last to go while they take less than half.
+    pub(super) max: SizeText,
+}
+
+impl Default for KvGrant {
+    fn default() -> Self {
+        KvGrant { max: SizeText(16 << 20) }
+    }
+}
+
+/// While it is open, hooks of the plugin are not run; each counts as a failure of kind `breaker_open`, and `on_error` says what that
+/// means. After a pause single hooks are tried; three good ones close it.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Breaker {
+    /// Whether it is there at all.
+    pub(super) enabled: bool,
+    /// It opens when more than this share of the hooks failed, in percent, from 1 to 99.
+    #[schemars(range(min = 1, max = 99))]
+    pub(super) errors: u32,
+    /// Hooks that must have run before it opens, from 1 to 100000.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) min: u32,
+    /// How far back hooks count, from 100ms to 10m.
+    pub(super) window: DurationText,
+    /// How long it stays open before a hook is tried, from 10ms to 60s; doubles up to 60s as long as the tried one fails.
+    pub(super) pause: DurationText,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Breaker {
+            enabled: true,
+            errors: 50,
+            min: 20,
+            window: DurationText::seconds(10),
+            pause: DurationText::seconds(5),
         }
     }
 }

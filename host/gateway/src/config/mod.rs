@@ -29,8 +29,9 @@ use error::{At, Report};
 pub use error::{ConfigError, ConfigErrors};
 pub use reference::reference;
 pub use resolved::{
-    BaseUrl, ClientKey, Clients, Config, Dialect, Network, OnError, PluginBlock, PluginLimits, Plugins, Provider,
-    ProviderKey, ProviderLimits, Proxy, Server, ServerLimits, Streams, Timeouts,
+    BaseUrl, Breaker, CREDENTIALS, ClientKey, Clients, Config, Dialect, Grants, KvGrant, Match, Network, OnError,
+    PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server, ServerLimits, Streams,
+    Timeouts,
 };
 pub use secret::{Secret, sha256};
 pub use units::{allows, duration, glob, show_duration, show_size, size};

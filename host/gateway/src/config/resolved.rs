@@ -14,6 +14,18 @@ use super::secret::Secret;
 
 pub use super::network::{Network, Proxy};
 
+/// Credentials in client headers: no plugin reads them, and none is chosen by them.
+pub const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-sluice-key",
+    "x-bf-vk",
+];
+
 /// Everything that operators declare.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -194,6 +206,9 @@ pub struct PluginBlock {
     pub enabled: bool,
     pub on_error: Option<OnError>,
     pub streams: Option<Streams>,
+    pub matching: Match,
+    pub grants: Grants,
+    pub breaker: Option<Breaker>,
     /// JSON text. It may hold expanded variables: not for logs, and left out of `Debug`.
     pub settings: Option<String>,
     pub limits: PluginLimits,
@@ -210,15 +225,63 @@ pub struct PluginLimits {
     pub concurrency: usize,
 }
 
+/// The calls that a plugin runs on. Empty lists ask for nothing; what is asked for must all fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Patterns for [`super::glob`], as in the other fields.
+    pub model: Vec<String>,
+    pub operation: Vec<String>,
+    pub key: Vec<String>,
+    pub team: Vec<String>,
+    pub label: Vec<(String, Vec<String>)>,
+    pub header: Vec<(HeaderName, Vec<String>)>,
+}
+
+impl Match {
+    /// Every call fits.
+    pub fn is_any(&self) -> bool {
+        *self == Match::default()
+    }
+}
+
+/// What an operator allows a plugin beyond its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    pub kv: Option<KvGrant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvGrant {
+    /// In bytes, from 64 KiB to 1 GiB.
+    pub max: usize,
+}
+
+/// When a plugin's circuit breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Percent, from 1 to 99: more failed hooks than that open it.
+    pub errors: u32,
+    /// Hooks in the window before it may open, at least 1.
+    pub min: u32,
+    /// From 100 ms to 10 min.
+    pub window: Duration,
+    /// From 10 ms to 60 s.
+    pub pause: Duration,
+}
+
 impl fmt::Debug for PluginBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PluginBlock { component, order, enabled, on_error, streams, settings, limits } = self;
+        let PluginBlock { component, order, enabled, on_error, streams, matching, grants, breaker, settings, limits } =
+            self;
         f.debug_struct("PluginBlock")
             .field("component", component)
             .field("order", order)
             .field("enabled", enabled)
             .field("on_error", on_error)
             .field("streams", streams)
+            .field("match", matching)
+            .field("grants", grants)
+            .field("breaker", breaker)
             .field("settings", &settings.as_ref().map(|text| format!("{} bytes", text.len())))
             .field("limits", limits)
             .finish()

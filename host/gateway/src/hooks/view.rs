@@ -17,6 +17,7 @@ use sluice_dialect::text as dialect_text;
 use sluice_sandbox::{CallView, Fault, Hook, Kind, Level, Piece, Role, Texts};
 
 use super::edit;
+use crate::config::CREDENTIALS;
 use crate::governance::keys::Caller;
 use crate::plugins::chain::Entry;
 
@@ -26,18 +27,6 @@ const TAGS: usize = 64;
 const TAG_LENGTH: usize = 1024;
 const REPLY_HEADERS: usize = 32;
 const REPLY_HEADER_LENGTH: usize = 4096;
-
-/// Credentials in client headers: never readable by a plugin.
-const CREDENTIALS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "x-sluice-key",
-    "x-bf-vk",
-];
 
 /// The reply under a hook's eyes.
 pub struct ReplyView {

@@ -14,6 +14,7 @@ use crate::governance::keys::Caller;
 use crate::hooks::view::CallState;
 use crate::observe::record::{Outcome, Record};
 use crate::plugins::chain::Chain;
+use crate::plugins::select::CallFacts;
 
 /// Model names in the log are cut here, bytes.
 const MODEL_IN_LOG: usize = 200;
@@ -46,6 +47,7 @@ impl Call {
                 settle.record.model = cut(&model.name, MODEL_IN_LOG);
             }
             let Inbound { road, headers, body, caller, .. } = inbound;
+            let chain = select(core, chain, &settle.record, road.provider, caller.as_ref(), &headers, &peek);
             Parts { headers, body, peek, prefix: road.provider, caller, chain }
         });
         (settle, parts)
@@ -75,6 +77,27 @@ pub struct Parts {
     prefix: Option<&'static str>,
     caller: Option<Caller>,
     chain: Arc<Chain>,
+}
+
+/// The plugins that run on this call, decided once, by what the client sent.
+fn select(
+    core: &Core,
+    chain: Arc<Chain>,
+    record: &Record,
+    prefix: Option<&str>,
+    caller: Option<&Caller>,
+    headers: &HeaderMap,
+    peek: &Peek,
+) -> Arc<Chain> {
+    if !chain.is_conditional() {
+        return chain;
+    }
+    let models = if chain.selects_by_model() {
+        super::route::names(core, prefix, peek.model.as_ref().map(|model| &*model.name))
+    } else {
+        Vec::new()
+    };
+    chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
 }
 
 fn cut(text: &str, max: usize) -> String {

@@ -52,6 +52,18 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
     bare(core, asked, name)
 }
 
+/// The names by which a plugin's `match` may know the model: as the client says it, and as `provider/model` that it leads to, so that
+/// neither an alias nor a provider's own path leads around a plugin.
+pub fn names(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Vec<String> {
+    let full = match resolve(core, prefix, model) {
+        Ok(Route::Provider { at, model }) => {
+            core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
+        }
+        Ok(Route::Echo) | Err(_) => None,
+    };
+    model.map(str::to_owned).into_iter().chain(full).collect()
+}
+
 fn bare(core: &Core, asked: &str, name: &str) -> Result<Route, Failure> {
     let listed =
         |at: &usize| core.providers.get(*at).is_some_and(|p| p.config.models.iter().any(|model| model == name));

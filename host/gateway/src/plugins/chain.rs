@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sluice_sandbox::{Hook, HookSet, Plugin};
 
-use crate::config::{OnError, Streams};
+use super::select::{CallFacts, Kept};
+use crate::config::{Match, OnError, Streams};
 use crate::observe::metrics::PluginMetrics;
 
 /// One plugin in its place.
@@ -20,6 +21,8 @@ pub struct Entry {
     pub on_error: OnError,
     /// How a plugin with `on-response` and without `on-delta` meets a stream.
     pub streams: Streams,
+    /// The calls that it runs on; `None` is every call.
+    pub matching: Option<Match>,
     pub metrics: Arc<PluginMetrics>,
 }
 
@@ -61,6 +64,11 @@ pub struct Chain {
     request_hooks: bool,
     reply_hooks: bool,
     plan: Option<StreamPlan>,
+    /// Some plugin has a `match`.
+    conditional: bool,
+    by_model: bool,
+    /// What calls selected lately: which of the conditional plugins fit, and the chain without the others.
+    selected: Kept<Chain>,
 }
 
 impl Chain {
@@ -68,8 +76,40 @@ impl Chain {
         entries.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.name.cmp(&b.name)));
         let request_hooks = entries.iter().any(|entry| entry.has(Hook::OnRequest));
         let reply_hooks = entries.iter().any(|entry| entry.reads_replies());
-        let plan = plan(&entries);
-        Chain { generation, entries, missing, request_hooks, reply_hooks, plan: Some(plan) }
+        let plan = Some(plan(&entries));
+        let conditional = entries.iter().any(|entry| entry.matching.is_some());
+        let by_model = entries.iter().filter_map(|entry| entry.matching.as_ref()).any(|m| !m.model.is_empty());
+        let selected = Kept::default();
+        Chain { generation, entries, missing, request_hooks, reply_hooks, plan, conditional, by_model, selected }
+    }
+
+    /// Whether [`Chain::select`] looks at the call at all.
+    pub fn is_conditional(&self) -> bool {
+        self.conditional
+    }
+
+    /// Whether [`CallFacts::models`] decides anything.
+    pub fn selects_by_model(&self) -> bool {
+        self.by_model
+    }
+
+    /// The chain for one call: itself where every plugin fits, else one of the same generation without those whose `match` does not.
+    /// `missing` goes with every chain: a required policy that is not there refuses calls that it would not have run on, too.
+    pub fn select(self: Arc<Chain>, facts: &CallFacts<'_>) -> Arc<Chain> {
+        if !self.conditional {
+            return self;
+        }
+        let conditions = self.entries.iter().filter_map(|entry| entry.matching.as_ref());
+        let fits: Vec<bool> = conditions.map(|condition| facts.fit(condition)).collect();
+        if fits.iter().all(|fits| *fits) {
+            return self;
+        }
+        self.selected.get_or_make(fits, |fits| {
+            let mut next = fits.iter();
+            let runs = |entry: &&Arc<Entry>| entry.matching.is_none() || next.next().is_some_and(|fits| *fits);
+            let entries = self.entries.iter().filter(runs).cloned().collect();
+            Chain::new(self.generation, entries, self.missing.clone())
+        })
     }
 
     pub fn has_request_hooks(&self) -> bool {

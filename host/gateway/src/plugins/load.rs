@@ -191,6 +191,7 @@ impl Loader {
             order: block.order,
             on_error,
             streams: block.streams.unwrap_or(default),
+            matching: (!block.matching.is_any()).then(|| block.matching.clone()),
             metrics: self.metrics.plugin(name),
             plugin,
         };

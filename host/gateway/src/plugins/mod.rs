@@ -5,6 +5,7 @@
 pub mod chain;
 mod dir;
 mod load;
+pub mod select;
 pub mod status;
 mod watch;
 

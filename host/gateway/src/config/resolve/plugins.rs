@@ -1,17 +1,27 @@
 //! `plugins:` and the block of one plugin, wherever it is written. Whether a component exists is the plugin directory's to say.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderName;
 
 use crate::config::Overrides;
 use crate::config::error::{At, Report};
 use crate::config::file;
-use crate::config::resolved::{OnError, PluginBlock, PluginLimits, Plugins, Streams};
+use crate::config::resolved::{
+    Breaker, CREDENTIALS, Grants, KvGrant, Match, OnError, PluginBlock, PluginLimits, Plugins, Streams,
+};
+use crate::config::scalar::{Named, OneOrMany};
 use crate::config::tree::shorten;
 
 use super::{Context, bytes};
 
 const LEAST_MEMORY: u64 = 1 << 20;
 const MOST_MEMORY: u64 = 4 << 30;
+const LEAST_KV: u64 = 64 << 10;
+const MOST_KV: u64 = 1 << 30;
+const WINDOW: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(600));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
 impl Context<'_> {
     pub(super) fn plugins(&mut self, written: file::Plugins, at: At<'_>, overrides: &Overrides) -> Plugins {
@@ -76,6 +86,9 @@ pub(super) fn block(written: file::PluginBlock, at: At<'_>, report: &mut Report)
             file::Streams::Skip => Streams::Skip,
             file::Streams::Refuse => Streams::Refuse,
         }),
+        matching: matching(written.matching, at.key("match"), report),
+        grants: grants(&written.grants, at.key("grants"), report),
+        breaker: breaker(&written.breaker, at.key("breaker"), report),
         settings: written.settings.map(|settings| settings.to_string()),
         limits: PluginLimits {
             wall: limits.wall.0,
@@ -85,6 +98,72 @@ pub(super) fn block(written: file::PluginBlock, at: At<'_>, report: &mut Report)
             concurrency: limits.concurrency as usize,
         },
     }
+}
+
+fn matching(written: file::Match, at: At<'_>, report: &mut Report) -> Match {
+    let mut list = |field: &str, patterns| patterns_of(patterns, at.key(field), report);
+    let (model, operation) = (list("model", written.model), list("operation", written.operation));
+    let (key, team) = (list("key", written.key), list("team", written.team));
+    let mut header = Vec::new();
+    let header_at = at.key("header");
+    for (name, patterns) in written.header.0 {
+        let patterns = patterns_of(Some(patterns), header_at.key(&name), report);
+        let here = header_at.name(&name);
+        let Ok(parsed) = name.parse::<HeaderName>() else {
+            report.error(here.place(), format!("`{}` is not a header's name", here.shown(&name)));
+            continue;
+        };
+        if CREDENTIALS.contains(&parsed.as_str()) {
+            let message = format!("`{parsed}` holds a credential, which no plugin is chosen by");
+            report.suggest(here.place(), message, "match the caller's `key`, `team` or `label`");
+        }
+        header.push((parsed, patterns));
+    }
+    Match { model, operation, key, team, label: labels(written.label, at.key("label"), report), header }
+}
+
+fn labels(written: Named<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<(String, Vec<String>)> {
+    let mut one = |(name, patterns): (String, _)| {
+        let patterns = patterns_of(Some(patterns), at.key(&name), report);
+        (name, patterns)
+    };
+    written.0.into_iter().map(&mut one).collect()
+}
+
+/// No list asks for nothing; an empty one, or an empty pattern, would fit no call and look like any.
+fn patterns_of(written: Option<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<String> {
+    let Some(OneOrMany(patterns)) = written else { return Vec::new() };
+    if patterns.is_empty() && !at.is_broken() && !at.has_broken() {
+        report.suggest(at.place(), "expected a pattern, found an empty list", "leave the field out to fit every call");
+    }
+    for (i, pattern) in patterns.iter().enumerate() {
+        if pattern.trim().is_empty() {
+            report.error(at.item(i).place(), "expected a pattern, found an empty text");
+        }
+    }
+    patterns
+}
+
+fn grants(written: &file::Grants, at: At<'_>, report: &mut Report) -> Grants {
+    let kv = written.kv.as_ref().map(|kv| {
+        if !(LEAST_KV..=MOST_KV).contains(&kv.max.0) {
+            report.error(at.key("kv").key("max").place(), "expected a size from 64KiB to 1GiB");
+        }
+        KvGrant { max: bytes(kv.max) }
+    });
+    Grants { kv }
+}
+
+fn breaker(written: &file::Breaker, at: At<'_>, report: &mut Report) -> Option<Breaker> {
+    let mut check = |field: &str, value: Duration, (least, most): (Duration, Duration), range: &str| {
+        if !(least..=most).contains(&value) {
+            report.error(at.key(field).place(), format!("expected a duration {range}"));
+        }
+        value
+    };
+    let window = check("window", written.window.0, WINDOW, "from 100ms to 10m");
+    let pause = check("pause", written.pause.0, PAUSE, "from 10ms to 60s");
+    written.enabled.then_some(Breaker { errors: written.errors, min: written.min, window, pause })
 }
 
 /// The block of a plugin that nobody wrote one for.
