@@ -1,32 +1,34 @@
 //! What all calls share, built once from one configuration, and what one serving thread adds to it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::Config;
-use crate::exchange::{Handler, Inbound, Reply};
+use crate::config::{Clients as Who, Config};
 use crate::governance::keys::Keys;
+use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Format};
 use crate::observe::metrics::{Metrics, ProviderMetrics};
-use crate::pipeline;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
-use crate::providers::client::Client;
-use crate::server::Shutdown;
+use crate::providers::clients::{Clients, Way};
+use crate::server::{Limits, Names, Options, Shutdown};
 
 /// Said by the demo provider in every reply.
 pub const DEMO_NOTE: &str =
     "No provider is configured: set OPENAI_API_KEY, or add a provider to sluice.yaml, and start Sluice again.";
 
-/// Shared by all serving threads.
+/// What one configuration makes, immutable and shared by all serving threads. What outlives a configuration is shared into the next one.
 pub struct Core {
     pub config: Config,
     pub providers: Vec<Provider>,
     pub keys: Keys,
     pub plugins: Plugins,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    pub log: Arc<AccessLog>,
+    /// The server's part of the configuration.
+    pub options: Arc<Options>,
+    /// How requests to providers leave the machine.
+    pub way: Arc<Way>,
     /// The demo provider's name in records.
     pub echo: Arc<str>,
     /// Seconds since 1970, shown as the age of models.
@@ -45,16 +47,19 @@ impl Core {
             AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
         let providers =
             config.providers.iter().map(|p| Provider::new(p.clone(), &metrics)).collect::<Result<Vec<_>, _>>()?;
+        let way = Way::new(&config.network)?;
         let plugins = Plugins::start(&config.plugins, &metrics)?;
         Ok(Core {
             keys: Keys::new(&config.keys),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
+            options: Arc::new(options(&config)),
+            way,
             echo: Arc::from("echo"),
             started: unix_seconds(),
             providers,
             plugins,
             metrics,
-            log,
+            log: Arc::new(log),
             config,
         })
     }
@@ -89,18 +94,43 @@ impl Core {
     }
 }
 
-/// One serving thread's own part: its connections to providers.
+/// One serving thread's own part: its connections to providers, beside what all threads share.
 pub struct Gateway {
-    pub core: Arc<Core>,
-    pub client: Client,
+    pub live: Arc<Live>,
+    pub clients: Clients,
     /// Tells the readiness page that the gateway is stopping.
     pub shutdown: Shutdown,
 }
 
-impl Handler for Gateway {
-    async fn handle(self: Rc<Self>, inbound: Inbound) -> Reply {
-        pipeline::run(self, inbound).await
+impl Gateway {
+    pub fn new(live: Arc<Live>, shutdown: Shutdown) -> Gateway {
+        Gateway { live, clients: Clients::default(), shutdown }
     }
+
+    /// What is in force now. A call keeps the one that it was admitted under.
+    pub fn core(&self) -> Arc<Core> {
+        self.live.core()
+    }
+}
+
+fn options(config: &Config) -> Options {
+    let server = &config.server;
+    let limits = Limits {
+        head: server.limits.head,
+        head_bytes: server.limits.head_size,
+        body: server.limits.body,
+        body_bytes: server.limits.body_size as u64,
+        idle: server.limits.idle,
+        stall: server.limits.stall,
+        max_calls: server.max_calls,
+        max_connections: server.max_connections,
+        shutdown: server.limits.shutdown,
+    };
+    let local = server.listen.iter().all(|address| address.ip().is_loopback());
+    // Written as open and reachable from elsewhere: any name may lead here.
+    let any = server.clients == Who::Open && !local;
+    let names = if any { Names(vec!["*".into()]) } else { Names(server.names.clone()) };
+    Options { limits, names }
 }
 
 pub fn unix_seconds() -> u64 {

@@ -93,5 +93,8 @@ impl http_body::Body for ReplyBody {
 
 /// What the server calls for each request. Futures stay on their serving thread.
 pub trait Handler: 'static {
-    fn handle(self: std::rc::Rc<Self>, inbound: Inbound) -> impl Future<Output = Reply>;
+    /// The state of the gateway that one request is served by, from its head to its settlement, whatever changes meanwhile.
+    type Snapshot: 'static;
+
+    fn handle(self: std::rc::Rc<Self>, snapshot: Self::Snapshot, inbound: Inbound) -> impl Future<Output = Reply>;
 }

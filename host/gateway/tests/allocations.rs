@@ -19,8 +19,8 @@ use http_body_util::BodyExt as _;
 use sluice::app::{Core, Gateway};
 use sluice::config::{self, Overrides};
 use sluice::exchange::{Inbound, Operation, Road};
+use sluice::live::Live;
 use sluice::observe::access_log::Format;
-use sluice::providers::client::Client;
 use sluice::server::Shutdown;
 
 thread_local! {
@@ -153,9 +153,8 @@ fn gateway(folder: &Path, provider: SocketAddr, plugins: &[(&str, &[u8])], more:
     std::fs::write(&file, rows).unwrap();
     let overrides = Overrides { plugins_dir: Some(dir), ..Overrides::default() };
     let config = config::load(Some(&file), &|_| None, &overrides).unwrap_or_else(|errors| panic!("{errors}"));
-    let client = Client::new(&config.network).unwrap();
-    let core = Arc::new(Core::new(config, Format::Off).unwrap());
-    Rc::new(Gateway { core, client, shutdown: Shutdown::default() })
+    let live = Live::new(Core::new(config, Format::Off).unwrap());
+    Rc::new(Gateway::new(live, Shutdown::default()))
 }
 
 /// One call to the last byte of its reply; gives its allocations and what the client got.
@@ -172,7 +171,7 @@ async fn call(gateway: &Rc<Gateway>, body: &Bytes) -> (usize, Vec<u8>) {
     };
     let mut got = Vec::with_capacity(64 * 1024);
     let before = COUNT.get();
-    let reply = sluice::pipeline::run(Rc::clone(gateway), inbound).await;
+    let reply = sluice::pipeline::run(Rc::clone(gateway), gateway.core(), inbound).await;
     let status = reply.status();
     let mut body = reply.into_body();
     while let Some(frame) = body.frame().await {
@@ -213,7 +212,7 @@ fn mode(counts: &[usize]) -> usize {
 }
 
 fn live(gateway: &Gateway) -> usize {
-    gateway.core.plugins.chain().entries.len()
+    gateway.core().plugins.chain().entries.len()
 }
 
 /// What a bare call may allocate, whole and streamed, hyper's own allocations included. A few above what it does: whoever needs more

@@ -4,25 +4,17 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
-use sluice_dialect::failure::Failure;
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Serve};
 use crate::app::{Core, DEMO_NOTE, Gateway};
 use crate::config::{self, Clients, Config, Overrides};
-use crate::exchange::{Operation, Reply, Road};
-use crate::governance::keys::Caller;
-use crate::governance::{self, access};
+use crate::governance;
+use crate::live::Live;
 use crate::observe::access_log::Format;
-use crate::observe::record::{Outcome, Record};
-use crate::providers::client::Client;
-use crate::providers::tls;
-use crate::server::{self, Limits, Listening, Names, Options, Page, Shutdown, Site};
+use crate::server::{self, Listening, Shutdown};
 
 /// Exit code for a configuration that cannot be used.
 const BAD_CONFIG: u8 = 2;
@@ -64,23 +56,20 @@ fn start(mut config: Config, format: Format) -> Result<()> {
     }
     secure(&mut config)?;
     let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
-    let options = options(&config);
-    let core = Arc::new(Core::new(config, format).map_err(|error| anyhow!(error))?);
+    let live = Live::new(Core::new(config, format).map_err(|error| anyhow!(error))?);
     let shutdown = Shutdown::default();
     let addresses = listening.addresses().to_vec();
-    let shared = Arc::clone(&core);
+    let shared = Arc::clone(&live);
     let draining = shutdown.clone();
-    let trust = tls::trust(&core.config.network.ca).map_err(|error| anyhow!(error))?;
-    let running = server::serve(listening, options, &shutdown, move |_thread| {
-        let client = Client::with_trust(&shared.config.network, Arc::clone(&trust));
-        let gateway = Rc::new(Gateway { core: Arc::clone(&shared), client, shutdown: draining.clone() });
-        Ok(gateway)
+    let running = server::serve(listening, &shutdown, move |_thread| {
+        Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone())))
     })
     .map_err(|error| anyhow!(error))?;
     stop_on_signals(shutdown.clone()).context("signals")?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
     }
+    let core = live.core();
     banner(&core);
     let stopped = running.join().map_err(|error| anyhow!(error));
     core.log.finish();
@@ -113,26 +102,6 @@ fn secure(config: &mut Config) -> Result<()> {
         config.server.admin_token = Some(issued.admin_token);
     }
     Ok(())
-}
-
-fn options(config: &Config) -> Options {
-    let server = &config.server;
-    let limits = Limits {
-        head: server.limits.head,
-        head_bytes: server.limits.head_size,
-        body: server.limits.body,
-        body_bytes: server.limits.body_size as u64,
-        idle: server.limits.idle,
-        stall: server.limits.stall,
-        max_calls: server.max_calls,
-        max_connections: server.max_connections,
-        shutdown: server.limits.shutdown,
-    };
-    let local = server.listen.iter().all(|address| address.ip().is_loopback());
-    // Written as open and reachable from elsewhere: any name may lead here.
-    let any = server.clients == Clients::Open && !local;
-    let names = if any { Names(vec!["*".into()]) } else { Names(server.names.clone()) };
-    Options { limits, names }
 }
 
 fn banner(core: &Core) {
@@ -196,78 +165,5 @@ impl Stop {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-impl Site for Gateway {
-    fn admit(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
-        access::caller(&self.core.keys, self.core.config.server.clients, headers)
-    }
-
-    fn administer(&self, headers: &HeaderMap) -> Result<bool, Failure> {
-        access::admin(self.core.config.server.admin_token.as_ref(), headers)
-    }
-
-    fn turned_away(&self, id: &str, started: Instant, road: &Road, caller: Option<&Caller>, failure: &Failure) {
-        let record = Record {
-            id: id.to_owned(),
-            dialect: "openai-chat",
-            operation: if road.operation == Operation::Chat { "chat" } else { "models" },
-            key: caller.map(|caller| Arc::clone(&caller.key)),
-            status: failure.status,
-            failure: Some(failure.clone()),
-            generation: self.core.plugins.chain().generation,
-            ..Record::default()
-        };
-        self.core.provider_metrics(None).ended(Outcome::Refused, None);
-        self.core.log.write(&record, Outcome::Refused, started.elapsed());
-    }
-
-    fn page(&self, page: Page) -> Reply {
-        match page {
-            Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),
-            Page::Ready => self.ready(),
-            Page::Health => self.health(),
-            Page::Metrics => {
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                server::with_type(StatusCode::OK, kind, self.core.metrics.render())
-            }
-            Page::Plugins => server::json(StatusCode::OK, self.core.plugins.render().to_string()),
-        }
-    }
-}
-
-impl Gateway {
-    fn ready(&self) -> Reply {
-        let why = if self.shutdown.is_draining() { Some("stopping".to_owned()) } else { self.core.not_ready() };
-        match why {
-            None => server::json(StatusCode::OK, json!({ "status": "ready" }).to_string()),
-            Some(reason) => {
-                let body = json!({ "status": "not ready", "reason": reason }).to_string();
-                let mut reply = server::json(StatusCode::SERVICE_UNAVAILABLE, body);
-                reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                reply
-            }
-        }
-    }
-
-    fn health(&self) -> Reply {
-        let troubles = self.core.plugins.troubles();
-        let not_ready = self.core.not_ready();
-        let status = match (&not_ready, troubles.is_empty()) {
-            (Some(_), _) => "not ready",
-            (None, false) => "degraded",
-            (None, true) => "ok",
-        };
-        let body = json!({
-            "status": status,
-            "version": env!("CARGO_PKG_VERSION"),
-            "demo": self.core.config.demo,
-            "calls": self.core.metrics.in_flight.get(),
-            "generation": self.core.plugins.chain().generation,
-            "problems": troubles,
-            "reason": not_ready,
-        });
-        server::json(StatusCode::OK, body.to_string())
     }
 }

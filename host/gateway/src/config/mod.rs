@@ -23,6 +23,7 @@ mod tests;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use error::{At, Report};
 
@@ -80,7 +81,8 @@ fn load_from(
         let text = read(path, report)?;
         let (file, tree) = typed::<file::File>(&text, env, report)?;
         let root = At::root(&tree);
-        Some(resolve::config(file, root, Some(path.to_owned()), overrides, env, report))
+        let config = resolve::config(file, root, Some(path.to_owned()), overrides, env, report);
+        Some(Config { digest: Some(Arc::from(digest_text(text.as_bytes()))), ..config })
     };
     let mut report = Report::new(path.display().to_string());
     match (read(&mut report), report.finish()) {
@@ -106,6 +108,16 @@ pub fn plugin_block(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result
         (Some(block), Ok(_)) => Ok(block),
         (None, Ok(_)) => Err(unexplained(path)),
     }
+}
+
+/// `sha256:` and 64 hex digits: how texts and components are named everywhere.
+pub fn digest_text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(71);
+    out.push_str("sha256:");
+    for byte in sha256(bytes) {
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out
 }
 
 /// The file's text; `None` is reported.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -42,6 +43,8 @@ pub struct Config {
     pub demo: bool,
     /// The file this came from.
     pub file: Option<PathBuf>,
+    /// SHA-256 (`sha256:...`) of its text.
+    pub digest: Option<Arc<str>>,
     /// What works but should not stay, one line each, with its place.
     pub warnings: Vec<String>,
 }

@@ -1,6 +1,5 @@
 //! One attempt at one target: the request that goes out, and what its head says.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,8 +12,8 @@ use sluice_dialect::splice::splice;
 use super::call::{Call, deadline};
 use super::route::Route;
 use super::upstream::{Source, Upstream};
-use crate::app::Gateway;
-use crate::providers::client::SendError;
+use crate::app::{Core, Gateway};
+use crate::providers::client::{Client, SendError};
 use crate::providers::decode::Decoder;
 use crate::providers::{Provider, headers};
 
@@ -28,27 +27,21 @@ pub struct Answered {
 }
 
 /// Sends the call to the target and waits for a head that promises a reply.
-pub async fn send(gateway: &Gateway, call: &mut Call, route: &Route) -> Result<Answered, Failure> {
+pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, route: &Route) -> Result<Answered, Failure> {
     match route {
-        Route::Echo => Ok(demo(gateway, call)),
+        Route::Echo => Ok(demo(core, call)),
         Route::Provider { at, model } => {
-            let core = Arc::clone(&gateway.core);
             let Some(provider) = core.providers.get(*at) else {
                 return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone."));
             };
             let name = model.clone().or_else(|| call.model()).unwrap_or_default();
             call.settle.attempt(Some(*at), &provider.name, &name);
-            ask(gateway, call, provider, model.as_deref()).await
+            ask(&gateway.clients.of(&core.way), call, provider, model.as_deref()).await
         }
     }
 }
 
-async fn ask(
-    gateway: &Gateway,
-    call: &mut Call,
-    provider: &Provider,
-    model: Option<&str>,
-) -> Result<Answered, Failure> {
+async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Option<&str>) -> Result<Answered, Failure> {
     let (body, withhold_usage) = body(call, provider, model)?;
     // A stream is always read: only its events say whether it is complete.
     let reads = call.streamed() || provider.config.meter || call.chain.has_reply_hooks();
@@ -59,7 +52,7 @@ async fn ask(
     let make = || request(call, provider, key, body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
-    let response = gateway.client.send(make, timeouts.connect, timeouts.headers).await;
+    let response = client.send(make, timeouts.connect, timeouts.headers).await;
     call.settle.waited(sent);
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
@@ -196,9 +189,9 @@ pub fn is_stream(upstream: &Upstream) -> bool {
     kind.to_ascii_lowercase().starts_with(b"text/event-stream")
 }
 
-fn demo(gateway: &Gateway, call: &mut Call) -> Answered {
+fn demo(core: &Core, call: &mut Call) -> Answered {
     let model = call.model().unwrap_or_else(|| "echo".to_owned());
-    call.settle.attempt(None, &gateway.core.echo, &model);
+    call.settle.attempt(None, &core.echo, &model);
     let now = Instant::now();
     let created = crate::app::unix_seconds();
     let note = crate::app::DEMO_NOTE;

@@ -31,7 +31,7 @@ use self::held::Held;
 use self::route::Route;
 use self::stream::Pump;
 use self::whole::Judged;
-use crate::app::Gateway;
+use crate::app::{Core, Gateway};
 use crate::config::{ProviderLimits, Streams, Timeouts};
 use crate::exchange::{Inbound, Operation, Reply, ReplyBody};
 use crate::hooks::delta::Deltas;
@@ -57,8 +57,8 @@ enum Step {
 }
 
 /// Serves one call, from its read request to the head of its reply. The body of a stream goes on in `stream::Pump`.
-pub async fn run(gateway: Rc<Gateway>, inbound: Inbound) -> Reply {
-    let core = &gateway.core;
+pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
+    let core = &core;
     match &inbound.road.operation {
         Operation::Models => return models::list(core, inbound.road.provider, inbound.caller.as_ref()),
         Operation::Model(id) => {
@@ -71,7 +71,7 @@ pub async fn run(gateway: Rc<Gateway>, inbound: Inbound) -> Reply {
         Ok(parts) => Call::new(parts, settle),
         Err(failure) => return reply::refuse(settle, None, &failure),
     };
-    match steps(&gateway, &mut call).await {
+    match steps(&gateway, core, &mut call).await {
         Ok(Served::Whole { headers, body, outcome }) => {
             call.settle.end(outcome, 200);
             reply::whole(call.settle, headers, body)
@@ -83,20 +83,20 @@ pub async fn run(gateway: Rc<Gateway>, inbound: Inbound) -> Reply {
     }
 }
 
-async fn steps(gateway: &Gateway, call: &mut Call) -> Result<Served, Failure> {
+async fn steps(gateway: &Gateway, core: &Core, call: &mut Call) -> Result<Served, Failure> {
     admit(call)?;
-    if let Some(answered) = request_hooks(gateway, call).await? {
+    if let Some(answered) = request_hooks(core, call).await? {
         return Ok(answered);
     }
     let mut model = call.model();
     let mut prefix = call.prefix;
     loop {
-        let route = route::resolve(&gateway.core, prefix, model.as_deref())?;
-        let answered = attempt::send(gateway, call, &route).await?;
+        let route = route::resolve(core, prefix, model.as_deref())?;
+        let answered = attempt::send(gateway, core, call, &route).await?;
         let step = if call.streamed() {
-            streamed(gateway, call, &route, answered).await?
+            streamed(core, call, &route, answered).await?
         } else {
-            whole_reply(gateway, call, &route, answered).await?
+            whole_reply(core, call, &route, answered).await?
         };
         match step {
             Step::Served(served) => return Ok(served),
@@ -139,7 +139,7 @@ fn out_of_attempts() -> Failure {
 }
 
 /// Makes the plugins' view of the call, if any plugin has a hook, and runs `on-request`. `Some` is a plugin's own answer.
-async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Served>, Failure> {
+async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, Failure> {
     if !call.chain.has_request_hooks() && !call.chain.has_reply_hooks() {
         return Ok(None);
     }
@@ -152,7 +152,7 @@ async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Serv
         call.caller.clone(),
         Arc::clone(&call.headers),
         call.body.clone(),
-        gateway.core.config.server.limits.body_size,
+        core.config.server.limits.body_size,
         call::deadline(call.settle.started, Timeouts::default().total),
     ));
     let decision;
@@ -169,14 +169,14 @@ async fn request_hooks(gateway: &Gateway, call: &mut Call) -> Result<Option<Serv
     match decision {
         Decision::Pass => Ok(None),
         Decision::Deny(failure) | Decision::Fail(failure) => Err(failure),
-        Decision::Answer { reply, by } => answered(gateway, call, reply, by).await.map(Some),
+        Decision::Answer { reply, by } => answered(core, call, reply, by).await.map(Some),
     }
 }
 
 /// A plugin's own reply: shown to the reply hooks, streamed if the client asked for a stream.
-async fn answered(gateway: &Gateway, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
+async fn answered(core: &Core, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
     let name = call.chain.entries.get(by).map(|entry| entry.name.to_string()).unwrap_or_default();
-    let max = gateway.core.config.server.limits.body_size;
+    let max = core.config.server.limits.body_size;
     match whole::judge(call, reply, &name, None, Some(by), max).await? {
         Judged::Retry(_) => Err(out_of_attempts()),
         Judged::Reply { body, .. } => {
@@ -193,24 +193,19 @@ async fn answered(gateway: &Gateway, call: &mut Call, reply: Bytes, by: usize) -
 }
 
 /// The provider's settings for an attempt, and its name; the demo provider's are the defaults.
-fn settings<'a>(gateway: &'a Gateway, route: &Route) -> (Timeouts, ProviderLimits, &'a str) {
+fn settings<'a>(core: &'a Core, route: &Route) -> (Timeouts, ProviderLimits, &'a str) {
     let provider = match route {
-        Route::Provider { at, .. } => gateway.core.providers.get(*at),
+        Route::Provider { at, .. } => core.providers.get(*at),
         Route::Echo => None,
     };
     match provider {
         Some(provider) => (provider.config.timeouts, provider.config.limits, &provider.name),
-        None => (Timeouts::default(), ProviderLimits::default(), &gateway.core.echo),
+        None => (Timeouts::default(), ProviderLimits::default(), &core.echo),
     }
 }
 
-async fn whole_reply(
-    gateway: &Gateway,
-    call: &mut Call,
-    route: &Route,
-    mut answered: Answered,
-) -> Result<Step, Failure> {
-    let (timeouts, limits, name) = settings(gateway, route);
+async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = settings(core, route);
     let whole = whole::read(call, &mut answered, &timeouts, &limits).await?;
     let upstream = &answered.upstream;
     let (body, edited) =
@@ -227,8 +222,8 @@ async fn whole_reply(
     Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok }))
 }
 
-async fn streamed(gateway: &Gateway, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
-    let (timeouts, limits, name) = settings(gateway, route);
+async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = settings(core, route);
     if !attempt::is_stream(&answered.upstream) {
         return Err(whole::instead_of_stream(call, &mut answered, &timeouts, &limits).await);
     }

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod clients;
 pub mod decode;
 pub mod headers;
 mod link;

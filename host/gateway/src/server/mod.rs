@@ -41,24 +41,38 @@ use connection::{Guard, Shared};
 
 /// What the server serves.
 pub trait Site: Handler {
+    /// What a request that comes now is served by.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// The limits and names of that snapshot. A connection keeps those it was opened under, for what concerns it and no single request.
+    fn options(snapshot: &Self::Snapshot) -> &Arc<Options>;
+
     /// Who asks, by the request's credential. `Ok(None)` is an anonymous caller who may ask if the loopback rules let the request pass.
     ///
     /// # Errors
     /// The failure to send when the credential is wrong, or missing where one is needed.
-    fn admit(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure>;
+    fn admit(&self, snapshot: &Self::Snapshot, headers: &HeaderMap) -> Result<Option<Caller>, Failure>;
 
     /// Whether the request carries the admin token; `Ok(false)` where none is configured, and the loopback rules then apply.
     ///
     /// # Errors
     /// The failure to send when a token is needed and is not there.
-    fn administer(&self, headers: &HeaderMap) -> Result<bool, Failure>;
+    fn administer(&self, snapshot: &Self::Snapshot, headers: &HeaderMap) -> Result<bool, Failure>;
 
     /// A call was refused before the site could have it: by its credential, its head, its body's size or time, or for want of room. For the
     /// records only; the reply is the server's.
-    fn turned_away(&self, id: &str, started: Instant, road: &Road, caller: Option<&Caller>, failure: &Failure);
+    fn turned_away(
+        &self,
+        snapshot: &Self::Snapshot,
+        id: &str,
+        started: Instant,
+        road: &Road,
+        caller: Option<&Caller>,
+        failure: &Failure,
+    );
 
     /// One of the gateway's own pages; quick, and without waiting.
-    fn page(&self, page: Page) -> Reply;
+    fn page(&self, snapshot: &Self::Snapshot, page: Page) -> Reply;
 }
 
 /// What a client may take of the server. Every one has a default that suits a gateway of language models.
@@ -160,21 +174,18 @@ impl Running {
 ///
 /// # Errors
 /// When a thread, its runtime or its site cannot be made; the threads that could are stopped again.
-pub fn serve<S, F>(listening: Listening, options: Options, shutdown: &Shutdown, make: F) -> Result<Running, String>
+pub fn serve<S, F>(listening: Listening, shutdown: &Shutdown, make: F) -> Result<Running, String>
 where
     S: Site,
     F: Fn(usize) -> Result<Rc<S>, String> + Send + Sync + 'static,
 {
     let make = Arc::new(make);
     let calls = Arc::new(AtomicUsize::new(0));
-    let options = Arc::new(options);
     let count = listening.threads.len();
     let (ready, started) = mpsc::channel();
     let mut threads = Vec::with_capacity(count);
     for (index, sockets) in listening.threads.into_iter().enumerate() {
-        let (make, calls, options, ready) =
-            (Arc::clone(&make), Arc::clone(&calls), Arc::clone(&options), ready.clone());
-        let connections = options.limits.max_connections.div_ceil(count);
+        let (make, calls, ready) = (Arc::clone(&make), Arc::clone(&calls), ready.clone());
         let drained = shutdown.0.subscribe();
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -193,8 +204,8 @@ where
                     Ok((site, listeners)) => {
                         let _ = ready.send(Ok(()));
                         drop(ready);
-                        let context = Rc::new(service::Context { site, options, calls });
-                        serve_thread(context, listeners, connections, drained).await;
+                        let context = Rc::new(service::Context { site, calls, threads: count });
+                        serve_thread(context, listeners, drained).await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -234,10 +245,11 @@ struct Connections {
 }
 
 impl Connections {
-    async fn fewer_than(&self, count: usize) {
+    /// `count` is asked anew whenever a connection has closed.
+    async fn fewer_than(&self, count: impl Fn() -> usize) {
         loop {
             let closed = self.closed.notified();
-            if self.open.borrow().len() < count {
+            if self.open.borrow().len() < count() {
                 return;
             }
             closed.await;
@@ -261,20 +273,19 @@ impl Drop for Listed {
 async fn serve_thread<S: Site>(
     context: Rc<service::Context<S>>,
     listeners: Vec<TcpListener>,
-    max: usize,
     mut drained: watch::Receiver<bool>,
 ) {
     let connections = Rc::new(Connections::default());
     for listener in listeners {
-        tokio::task::spawn_local(accept(Rc::clone(&context), listener, Rc::clone(&connections), max, drained.clone()));
+        tokio::task::spawn_local(accept(Rc::clone(&context), listener, Rc::clone(&connections), drained.clone()));
     }
     // An error means that nobody is left to ask, which stops the server as well.
     let _ = drained.wait_for(|drained| *drained).await;
     for shared in connections.open.borrow().values() {
         shared.drain();
     }
-    let limit = context.options.limits.shutdown;
-    if tokio::time::timeout(limit, connections.fewer_than(1)).await.is_err() {
+    let limit = context.options().limits.shutdown;
+    if tokio::time::timeout(limit, connections.fewer_than(|| 1)).await.is_err() {
         let cut = connections.open.borrow().len();
         tracing::warn!(cut, "connections were cut: their calls outlasted the limit for stopping");
     }
@@ -286,11 +297,10 @@ async fn accept<S: Site>(
     context: Rc<service::Context<S>>,
     listener: TcpListener,
     connections: Rc<Connections>,
-    max: usize,
     drained: watch::Receiver<bool>,
 ) {
     loop {
-        connections.fewer_than(max.max(1)).await;
+        connections.fewer_than(|| context.options().limits.max_connections.div_ceil(context.threads).max(1)).await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let number = connections.next.get();
@@ -323,7 +333,8 @@ async fn serve_connection<S: Site>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client connection cannot do without delay");
     }
-    let limits = &context.options.limits;
+    let options = context.options();
+    let limits = &options.limits;
     let guard = Guard::new(stream, limits.head_bytes, Rc::clone(&shared));
     let service =
         hyper::service::service_fn(|request| service::answer(Rc::clone(&context), Rc::clone(&shared), request));

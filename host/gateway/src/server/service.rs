@@ -24,8 +24,16 @@ use crate::governance::keys::Caller;
 /// What all connections of a thread share.
 pub(super) struct Context<S> {
     pub(super) site: Rc<S>,
-    pub(super) options: Arc<Options>,
     pub(super) calls: Arc<AtomicUsize>,
+    /// Serving threads, of which this is one.
+    pub(super) threads: usize,
+}
+
+impl<S: Site> Context<S> {
+    /// The options in force now.
+    pub(super) fn options(&self) -> Arc<Options> {
+        Arc::clone(S::options(&self.site.snapshot()))
+    }
 }
 
 /// The client has left; hyper closes the connection.
@@ -95,18 +103,19 @@ pub(super) async fn answer<S: Site>(
     let name = HeaderValue::try_from(id.as_str()).ok();
     let has_body = !body.is_end_stream();
     let mut permit = None;
-    let mut reply = match find(&context, &shared, &parts, &id) {
-        Ok(Route::Road(road)) => match check(&context, &shared, &parts, has_body) {
+    let snapshot = context.site.snapshot();
+    let mut reply = match find(&context, &snapshot, &shared, &parts, &id) {
+        Ok(Route::Road(road)) => match check(&context, &snapshot, &shared, &parts, has_body) {
             Ok((caller, taken)) => {
                 permit = Some(taken);
-                call(&context, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
+                call(&context, snapshot, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
             }
             Err(failure) => {
-                context.site.turned_away(&id, shared.started(), &road, None, &failure);
+                context.site.turned_away(&snapshot, &id, shared.started(), &road, None, &failure);
                 early(&shared, has_body, respond::failure(&failure, &id))
             }
         },
-        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(page)),
+        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page)),
         Err(reply) => early(&shared, has_body, reply),
     };
     if let Some(name) = name {
@@ -127,7 +136,13 @@ fn early(shared: &Shared, has_body: bool, reply: Reply) -> Reply {
 }
 
 /// The route, or the reply that says why there is none.
-fn find<S: Site>(context: &Context<S>, shared: &Shared, parts: &Parts, id: &str) -> Result<Route, Reply> {
+fn find<S: Site>(
+    context: &Context<S>,
+    snapshot: &S::Snapshot,
+    shared: &Shared,
+    parts: &Parts,
+    id: &str,
+) -> Result<Route, Reply> {
     if let Some(refusal) = shared.take_refusal() {
         return Err(respond::refused(refusal, id));
     }
@@ -135,7 +150,7 @@ fn find<S: Site>(context: &Context<S>, shared: &Shared, parts: &Parts, id: &str)
         return Err(respond::no_websocket(id));
     }
     match route::find(&parts.method, parts.uri.path()) {
-        Ok(Route::Page(page)) => match may_see(context, parts, page) {
+        Ok(Route::Page(page)) => match may_see(context, snapshot, parts, page) {
             Ok(()) => Ok(Route::Page(page)),
             Err(failure) => Err(respond::failure(&failure, id)),
         },
@@ -159,23 +174,25 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 
 /// Pages that say more than that the gateway runs need the admin token or, for metrics, a known caller; without either, a request that no
 /// foreign web page can have made.
-fn may_see<S: Site>(context: &Context<S>, parts: &Parts, page: Page) -> Result<(), Failure> {
+fn may_see<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, parts: &Parts, page: Page) -> Result<(), Failure> {
     let known = match page {
         Page::Live | Page::Ready | Page::Health => true,
-        Page::Plugins => context.site.administer(&parts.headers)?,
+        Page::Plugins => context.site.administer(snapshot, &parts.headers)?,
         Page::Metrics => {
-            matches!(context.site.administer(&parts.headers), Ok(true)) || context.site.admit(&parts.headers)?.is_some()
+            matches!(context.site.administer(snapshot, &parts.headers), Ok(true))
+                || context.site.admit(snapshot, &parts.headers)?.is_some()
         }
     };
     if known {
         return Ok(());
     }
-    loopback::check(&context.options.names, parts.uri.authority(), &parts.headers, false)
+    loopback::check(&S::options(snapshot).names, parts.uri.authority(), &parts.headers, false)
 }
 
 /// Everything that a head can tell: room for one more call, the caller, and how the body is written.
 fn check<S: Site>(
     context: &Context<S>,
+    snapshot: &S::Snapshot,
     shared: &Shared,
     parts: &Parts,
     has_body: bool,
@@ -183,11 +200,11 @@ fn check<S: Site>(
     if shared.is_late() {
         return Err(Failure::overloaded("The gateway is stopping; try again, another one may answer."));
     }
-    let permit = Permit::take(&context.calls, context.options.limits.max_calls)
+    let permit = Permit::take(&context.calls, S::options(snapshot).limits.max_calls)
         .ok_or_else(|| Failure::overloaded("The gateway is serving as many calls as it may; try again soon."))?;
-    let caller = context.site.admit(&parts.headers)?;
+    let caller = context.site.admit(snapshot, &parts.headers)?;
     if caller.is_none() {
-        loopback::check(&context.options.names, parts.uri.authority(), &parts.headers, has_body)?;
+        loopback::check(&S::options(snapshot).names, parts.uri.authority(), &parts.headers, has_body)?;
     }
     let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if parts.headers.get_all(CONTENT_ENCODING).iter().all(plain) {
@@ -210,12 +227,19 @@ struct Head {
     headers: HeaderMap,
 }
 
-async fn call<S: Site>(context: &Context<S>, shared: &Shared, head: Head, body: Incoming) -> Result<Reply, Gone> {
-    let body = match body::read(body, &context.options.limits).await {
+async fn call<S: Site>(
+    context: &Context<S>,
+    snapshot: S::Snapshot,
+    shared: &Shared,
+    head: Head,
+    body: Incoming,
+) -> Result<Reply, Gone> {
+    let body = match body::read(body, &S::options(&snapshot).limits).await {
         Ok(body) => body,
         Err(Unread::Gone) => return Err(Gone),
         Err(Unread::Refused(failure)) => {
-            context.site.turned_away(&head.id, shared.started(), &head.road, head.caller.as_ref(), &failure);
+            let caller = head.caller.as_ref();
+            context.site.turned_away(&snapshot, &head.id, shared.started(), &head.road, caller, &failure);
             shared.linger();
             let mut reply = respond::failure(&failure, &head.id);
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -224,5 +248,5 @@ async fn call<S: Site>(context: &Context<S>, shared: &Shared, head: Head, body: 
     };
     let Head { road, caller, id, headers } = head;
     let inbound = Inbound { id, started: shared.started(), road, headers, body, caller };
-    Ok(Rc::clone(&context.site).handle(inbound).await)
+    Ok(Rc::clone(&context.site).handle(snapshot, inbound).await)
 }

@@ -26,6 +26,7 @@ use crate::exchange::{Inbound, Operation, Pump, ReplyBody};
 const LIMIT: Duration = Duration::from_secs(30);
 
 struct TestSite {
+    options: Arc<Options>,
     events: Sender<String>,
     release: watch::Receiver<bool>,
 }
@@ -57,7 +58,9 @@ impl Pump for Source {
 }
 
 impl crate::exchange::Handler for TestSite {
-    async fn handle(self: Rc<Self>, inbound: Inbound) -> Reply {
+    type Snapshot = Arc<Options>;
+
+    async fn handle(self: Rc<Self>, _: Arc<Options>, inbound: Inbound) -> Reply {
         self.events.send("called".to_owned()).unwrap();
         if inbound.road.operation != Operation::Chat {
             return json(StatusCode::OK, format!("{:?} {:?}", inbound.road.operation, inbound.road.provider));
@@ -89,7 +92,15 @@ impl crate::exchange::Handler for TestSite {
 }
 
 impl Site for TestSite {
-    fn admit(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
+    fn snapshot(&self) -> Arc<Options> {
+        Arc::clone(&self.options)
+    }
+
+    fn options(snapshot: &Arc<Options>) -> &Arc<Options> {
+        snapshot
+    }
+
+    fn admit(&self, _: &Arc<Options>, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
         match headers.get("authorization").map(http::HeaderValue::as_bytes) {
             Some(b"Bearer wrong") => {
                 Err(Failure::new(Blame::Client, 401, "authentication_error", "invalid_api_key", "Unknown key."))
@@ -98,13 +109,13 @@ impl Site for TestSite {
         }
     }
 
-    fn administer(&self, _: &HeaderMap) -> Result<bool, Failure> {
+    fn administer(&self, _: &Arc<Options>, _: &HeaderMap) -> Result<bool, Failure> {
         Ok(false)
     }
 
-    fn turned_away(&self, _: &str, _: Instant, _: &Road, _: Option<&Caller>, _: &Failure) {}
+    fn turned_away(&self, _: &Arc<Options>, _: &str, _: Instant, _: &Road, _: Option<&Caller>, _: &Failure) {}
 
-    fn page(&self, page: Page) -> Reply {
+    fn page(&self, _: &Arc<Options>, page: Page) -> Reply {
         json(StatusCode::OK, format!("{page:?}"))
     }
 }
@@ -128,9 +139,9 @@ impl Server {
         let (events, received) = mpsc::channel();
         let (release, released) = watch::channel(false);
         let shutdown = Shutdown::default();
-        let options = Options { limits, names: Names::default() };
-        let running = serve(listening, options, &shutdown, move |_| {
-            Ok(Rc::new(TestSite { events: events.clone(), release: released.clone() }))
+        let options = Arc::new(Options { limits, names: Names::default() });
+        let running = serve(listening, &shutdown, move |_| {
+            Ok(Rc::new(TestSite { options: Arc::clone(&options), events: events.clone(), release: released.clone() }))
         });
         Server { address, events: received, release, shutdown, running: Some(running.unwrap()) }
     }

@@ -52,7 +52,7 @@ pub(super) fn config(
     let plugins = context.plugins(file.plugins, root.key("plugins"), overrides);
     let server = context.server(file.server, root.key("server"), overrides, !keys.is_empty());
     let demo = path.is_none() && providers.is_empty() && server.listen.iter().all(|at| server::is_loopback(*at));
-    Config { server, network, providers, aliases, keys, plugins, demo, file: path, warnings: Vec::new() }
+    Config { server, network, providers, aliases, keys, plugins, demo, file: path, digest: None, warnings: Vec::new() }
 }
 
 /// Resolves the checked content of one plugin's own file.

@@ -1,0 +1,116 @@
+//! The gateway as the server sees it: who may ask, its own pages, and the calls that are handed on to the pipeline.
+//!
+//! Everything here is answered by the snapshot that the server took for the request.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use sluice_dialect::failure::Failure;
+
+use crate::app::{Core, Gateway};
+use crate::exchange::{Handler, Inbound, Operation, Reply, Road};
+use crate::governance::access;
+use crate::governance::keys::Caller;
+use crate::observe::record::{Outcome, Record};
+use crate::pipeline;
+use crate::server::{self, Options, Page, Site};
+
+impl Handler for Gateway {
+    type Snapshot = Arc<Core>;
+
+    async fn handle(self: Rc<Self>, core: Arc<Core>, inbound: Inbound) -> Reply {
+        pipeline::run(self, core, inbound).await
+    }
+}
+
+impl Site for Gateway {
+    fn snapshot(&self) -> Arc<Core> {
+        self.live.core()
+    }
+
+    fn options(core: &Arc<Core>) -> &Arc<Options> {
+        &core.options
+    }
+
+    fn admit(&self, core: &Arc<Core>, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
+        access::caller(&core.keys, core.config.server.clients, headers)
+    }
+
+    fn administer(&self, core: &Arc<Core>, headers: &HeaderMap) -> Result<bool, Failure> {
+        access::admin(core.config.server.admin_token.as_ref(), headers)
+    }
+
+    fn turned_away(
+        &self,
+        core: &Arc<Core>,
+        id: &str,
+        started: Instant,
+        road: &Road,
+        caller: Option<&Caller>,
+        failure: &Failure,
+    ) {
+        let record = Record {
+            id: id.to_owned(),
+            dialect: "openai-chat",
+            operation: if road.operation == Operation::Chat { "chat" } else { "models" },
+            key: caller.map(|caller| Arc::clone(&caller.key)),
+            status: failure.status,
+            failure: Some(failure.clone()),
+            generation: core.plugins.chain().generation,
+            ..Record::default()
+        };
+        core.provider_metrics(None).ended(Outcome::Refused, None);
+        core.log.write(&record, Outcome::Refused, started.elapsed());
+    }
+
+    fn page(&self, core: &Arc<Core>, page: Page) -> Reply {
+        match page {
+            Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),
+            Page::Ready => self.ready(core),
+            Page::Health => health(core),
+            Page::Metrics => {
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                server::with_type(StatusCode::OK, kind, core.metrics.render())
+            }
+            Page::Plugins => server::json(StatusCode::OK, core.plugins.render().to_string()),
+        }
+    }
+}
+
+impl Gateway {
+    fn ready(&self, core: &Core) -> Reply {
+        let why = if self.shutdown.is_draining() { Some("stopping".to_owned()) } else { core.not_ready() };
+        match why {
+            None => server::json(StatusCode::OK, json!({ "status": "ready" }).to_string()),
+            Some(reason) => {
+                let body = json!({ "status": "not ready", "reason": reason }).to_string();
+                let mut reply = server::json(StatusCode::SERVICE_UNAVAILABLE, body);
+                reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                reply
+            }
+        }
+    }
+}
+
+fn health(core: &Core) -> Reply {
+    let troubles = core.plugins.troubles();
+    let not_ready = core.not_ready();
+    let status = match (&not_ready, troubles.is_empty()) {
+        (Some(_), _) => "not ready",
+        (None, false) => "degraded",
+        (None, true) => "ok",
+    };
+    let body = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "demo": core.config.demo,
+        "calls": core.metrics.in_flight.get(),
+        "generation": core.plugins.chain().generation,
+        "problems": troubles,
+        "reason": not_ready,
+    });
+    server::json(StatusCode::OK, body.to_string())
+}
