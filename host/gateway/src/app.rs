@@ -8,6 +8,7 @@ use crate::governance::keys::Keys;
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Format};
 use crate::observe::metrics::{Metrics, ProviderMetrics};
+use crate::observe::recent::Recent;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
@@ -29,6 +30,8 @@ pub struct Core {
     pub options: Arc<Options>,
     /// How requests to providers leave the machine.
     pub way: Arc<Way>,
+    /// The last calls, for the page.
+    pub recent: Arc<Recent>,
     /// The demo provider's name in records.
     pub echo: Arc<str>,
     /// Seconds since 1970, shown as the age of models.
@@ -60,6 +63,7 @@ impl Core {
             plugins,
             metrics,
             log: Arc::new(log),
+            recent: Arc::default(),
             config,
         })
     }

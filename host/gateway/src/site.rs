@@ -14,6 +14,7 @@ use crate::app::{Core, Gateway};
 use crate::exchange::{Handler, Inbound, Operation, Reply, Road};
 use crate::governance::access;
 use crate::governance::keys::Caller;
+use crate::observe;
 use crate::observe::record::{Outcome, Record};
 use crate::pipeline;
 use crate::server::{self, Options, Page, Site};
@@ -56,14 +57,15 @@ impl Site for Gateway {
             id: id.to_owned(),
             dialect: "openai-chat",
             operation: if road.operation == Operation::Chat { "chat" } else { "models" },
-            key: caller.map(|caller| Arc::clone(&caller.key)),
+            prefix: road.provider,
+            caller: caller.cloned(),
             status: failure.status,
             failure: Some(failure.clone()),
             generation: core.plugins.chain().generation,
             ..Record::default()
         };
         core.provider_metrics(None).ended(Outcome::Refused, None);
-        core.log.write(&record, Outcome::Refused, started.elapsed());
+        observe::tell(&record, Outcome::Refused, started.elapsed(), &core.log, &core.recent, |_document| {});
     }
 
     fn page(&self, core: &Arc<Core>, page: Page) -> Reply {

@@ -1,11 +1,13 @@
-//! The record of one call: filled while it runs, written once when it ends.
+//! The record of one call: filled while it runs, told once when it ends (`document`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_dialect::failure::Failure;
+use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::Hook;
+
+use crate::governance::keys::Caller;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,31 +64,127 @@ pub struct Stamp {
     pub runs: u32,
 }
 
-/// Everything that the log line says. Never a text of a request or reply, never a secret.
+/// How an attempt went, seen from the provider's side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// Not over, or broken off because the client left or the call failed elsewhere.
+    #[default]
+    Unfinished,
+    /// A complete reply, whatever a plugin made of it.
+    Ok,
+    /// A status of 4xx other than 429: another target may answer differently, another try will not.
+    Refused,
+    /// 429.
+    RateLimited,
+    /// A status of 5xx, or an error inside a reply.
+    Error,
+    /// A deadline of the provider's passed.
+    Timeout,
+    /// No connection, or one that broke before a reply.
+    Unreachable,
+    /// A reply that was cut, or is none.
+    Broken,
+}
+
+impl Class {
+    pub const ALL: [Class; 8] = [
+        Class::Unfinished,
+        Class::Ok,
+        Class::Refused,
+        Class::RateLimited,
+        Class::Error,
+        Class::Timeout,
+        Class::Unreachable,
+        Class::Broken,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Unfinished => "unfinished",
+            Class::Ok => "ok",
+            Class::Refused => "refused",
+            Class::RateLimited => "rate-limited",
+            Class::Error => "error",
+            Class::Timeout => "timeout",
+            Class::Unreachable => "unreachable",
+            Class::Broken => "broken",
+        }
+    }
+
+    /// What a failure of the provider's side makes of the attempt whose head said `status`, 0 where none came.
+    fn of(failure: &Failure, status: u16) -> Class {
+        match (status, failure.status) {
+            (429, _) => Class::RateLimited,
+            (400..500, _) => Class::Refused,
+            (500.., _) => Class::Error,
+            (_, 504) => Class::Timeout,
+            (0, _) => Class::Unreachable,
+            (_, 502) => Class::Broken,
+            _ => Class::Error,
+        }
+    }
+}
+
+/// One try at one target.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    pub provider: Arc<str>,
+    /// As the provider was asked for it, capped.
+    pub model: String,
+    /// The name of the provider's key, never the key.
+    pub key: Option<Arc<str>>,
+    /// Of the provider's reply; 0 where no head came.
+    pub status: u16,
+    pub class: Class,
+    /// Time that was spent waiting for the provider.
+    pub waited: Duration,
+}
+
+/// Everything that is told of a call. Never a text of a request or reply, never a secret.
 #[derive(Debug, Default)]
 pub struct Record {
     pub id: String,
     pub dialect: &'static str,
     pub operation: &'static str,
+    /// The provider named by the path.
+    pub prefix: Option<&'static str>,
     pub streamed: bool,
     /// As the client wrote it, capped.
     pub model: String,
-    pub provider: Arc<str>,
-    pub upstream_model: String,
-    pub key: Option<Arc<str>>,
+    pub caller: Option<Caller>,
+    /// Attempts, the last one included.
     pub attempts: u32,
+    /// The last attempt; its provider is empty where none was made.
+    pub last: Attempt,
+    /// Those before it.
+    pub earlier: Vec<Attempt>,
     pub status: u16,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
     pub receipt: Vec<Stamp>,
     pub tags: Vec<(String, String)>,
     pub generation: u64,
-    /// Time that was spent waiting for the provider.
+    /// Time that was spent waiting for the provider, in all attempts.
     pub waited: Duration,
+    /// Time that was spent waiting for the client's bytes, or for the client to take some.
+    pub client_waited: Duration,
     pub first_token: Option<Duration>,
 }
 
 impl Record {
+    /// The call fails for good: what that says of the last attempt.
+    pub fn fail(&mut self, failure: &Failure) {
+        if failure.blame == Blame::Provider {
+            self.last.class = Class::of(failure, self.last.status);
+        }
+        self.failure = Some(failure.clone());
+    }
+
+    /// Sluice's own time of a call that took `total`: neither the provider nor the client was waited for.
+    pub fn overhead(&self, total: Duration) -> Duration {
+        total.saturating_sub(self.waited + self.client_waited)
+    }
+
     /// Adds a hook's run; windows of the same hook of the same plugin are summed, and the last verdict that was not a pass stays.
     pub fn stamp(&mut self, plugin: &Arc<str>, digest: &Arc<str>, hook: Hook, verdict: &'static str, spent: Duration) {
         if hook == Hook::OnDelta

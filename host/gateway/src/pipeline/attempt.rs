@@ -1,5 +1,6 @@
 //! One attempt at one target: the request that goes out, and what its head says.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -49,13 +50,15 @@ async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Optio
         let message = format!("No key of the provider `{}` may be used for this model.", provider.name);
         Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
     })?;
-    let make = || request(call, provider, key, body.clone(), reads);
+    call.settle.record.last.key = key.map(|key| Arc::clone(key.name));
+    let make = || request(call, provider, key.map(|key| key.bearer), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
     let response = client.send(make, timeouts.connect, timeouts.headers).await;
-    call.settle.waited(sent);
+    call.settle.waited(sent.elapsed());
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
+    call.settle.record.last.status = parts.status.as_u16();
     let encoding = parts.headers.get(header::CONTENT_ENCODING).filter(|value| {
         let name = value.as_bytes().trim_ascii();
         !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
@@ -166,7 +169,7 @@ async fn refused(call: &mut Call, provider: &Provider, mut upstream: Upstream) -
     let until = deadline(upstream.head, provider.config.timeouts.error_body);
     // An error body that is late, cut or too long only costs its message.
     let body = upstream.source.collect(provider.config.limits.error_size, until).await.unwrap_or_default();
-    call.settle.waited(began);
+    call.settle.waited(began.elapsed());
     let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut failure = error::from_provider(status.as_u16(), content_type, &body);
     failure.headers = error_headers(&upstream.headers);
@@ -192,6 +195,7 @@ pub fn is_stream(upstream: &Upstream) -> bool {
 fn demo(core: &Core, call: &mut Call) -> Answered {
     let model = call.model().unwrap_or_else(|| "echo".to_owned());
     call.settle.attempt(None, &core.echo, &model);
+    call.settle.record.last.status = 200;
     let now = Instant::now();
     let created = crate::app::unix_seconds();
     let note = crate::app::DEMO_NOTE;

@@ -10,9 +10,10 @@ use sluice_dialect::peek::Peek;
 
 use crate::app::Core;
 use crate::exchange::Inbound;
-use crate::governance::keys::Caller;
 use crate::hooks::view::CallState;
-use crate::observe::record::{Outcome, Record};
+use crate::observe;
+use crate::observe::document::cut;
+use crate::observe::record::{Attempt, Class, Outcome, Record};
 use crate::plugins::chain::Chain;
 use crate::plugins::select::CallFacts;
 
@@ -27,7 +28,6 @@ pub struct Call {
     pub peek: Peek,
     /// The provider named by the path, if any.
     pub prefix: Option<&'static str>,
-    pub caller: Option<Caller>,
     /// Pinned from start to end.
     pub chain: Arc<Chain>,
     /// What plugins see; made only for a chain with hooks.
@@ -37,25 +37,25 @@ pub struct Call {
 
 impl Call {
     /// Reads what the road needs of the request; a body that is not a request settles the call at once.
-    pub fn start(core: &Arc<Core>, inbound: Inbound) -> (Settle, Result<Parts, Failure>) {
-        let mut settle = Settle::new(core, &inbound);
+    pub fn start(core: &Arc<Core>, mut inbound: Inbound) -> (Settle, Result<Parts, Failure>) {
+        let mut settle = Settle::new(core, &mut inbound);
         let chain = core.plugins.chain();
         settle.record.generation = chain.generation;
         let parts = sluice_dialect::peek::peek(&inbound.body).map(|peek| {
             settle.record.streamed = peek.stream;
             if let Some(model) = &peek.model {
-                settle.record.model = cut(&model.name, MODEL_IN_LOG);
+                settle.record.model = cut(&model.name, MODEL_IN_LOG).to_owned();
             }
-            let Inbound { road, headers, body, caller, .. } = inbound;
-            let chain = select(core, chain, &settle.record, road.provider, caller.as_ref(), &headers, &peek);
-            Parts { headers, body, peek, prefix: road.provider, caller, chain }
+            let Inbound { road, headers, body, .. } = inbound;
+            let chain = select(core, chain, &settle.record, &headers, &peek);
+            Parts { headers, body, peek, prefix: road.provider, chain }
         });
         (settle, parts)
     }
 
     pub fn new(parts: Parts, settle: Settle) -> Call {
-        let Parts { headers, body, peek, prefix, caller, chain } = parts;
-        Call { headers: Arc::new(headers), body, peek, prefix, caller, chain, state: None, settle }
+        let Parts { headers, body, peek, prefix, chain } = parts;
+        Call { headers: Arc::new(headers), body, peek, prefix, chain, state: None, settle }
     }
 
     pub fn streamed(&self) -> bool {
@@ -75,37 +75,21 @@ pub struct Parts {
     body: Bytes,
     peek: Peek,
     prefix: Option<&'static str>,
-    caller: Option<Caller>,
     chain: Arc<Chain>,
 }
 
 /// The plugins that run on this call, decided once, by what the client sent.
-fn select(
-    core: &Core,
-    chain: Arc<Chain>,
-    record: &Record,
-    prefix: Option<&str>,
-    caller: Option<&Caller>,
-    headers: &HeaderMap,
-    peek: &Peek,
-) -> Arc<Chain> {
+fn select(core: &Core, chain: Arc<Chain>, record: &Record, headers: &HeaderMap, peek: &Peek) -> Arc<Chain> {
     if !chain.is_conditional() {
         return chain;
     }
     let models = if chain.selects_by_model() {
-        super::route::names(core, prefix, peek.model.as_ref().map(|model| &*model.name))
+        super::route::names(core, record.prefix, peek.model.as_ref().map(|model| &*model.name))
     } else {
         Vec::new()
     };
+    let caller = record.caller.as_ref();
     chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
-}
-
-fn cut(text: &str, max: usize) -> String {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Settles a call exactly once, however it ends: it is a drop guard, so a client that leaves (which drops the call wherever it stands)
@@ -119,13 +103,14 @@ pub struct Settle {
 }
 
 impl Settle {
-    fn new(core: &Arc<Core>, inbound: &Inbound) -> Settle {
+    fn new(core: &Arc<Core>, inbound: &mut Inbound) -> Settle {
         core.metrics.in_flight.inc();
         let record = Record {
             id: inbound.id.clone(),
             dialect: "openai-chat",
             operation: "chat",
-            key: inbound.caller.as_ref().map(|caller| Arc::clone(&caller.key)),
+            prefix: inbound.road.provider,
+            caller: inbound.caller.take(),
             ..Record::default()
         };
         Settle {
@@ -141,15 +126,28 @@ impl Settle {
         &self.core
     }
 
+    /// Begins an attempt.
     pub fn attempt(&mut self, provider: Option<usize>, name: &Arc<str>, model: &str) {
         self.provider = provider;
-        self.record.provider = Arc::clone(name);
-        self.record.upstream_model = cut(model, MODEL_IN_LOG);
-        self.record.attempts += 1;
+        let record = &mut self.record;
+        let model = cut(model, MODEL_IN_LOG).to_owned();
+        let last =
+            std::mem::replace(&mut record.last, Attempt { provider: Arc::clone(name), model, ..Attempt::default() });
+        if record.attempts > 0 {
+            record.earlier.push(last);
+        }
+        record.attempts += 1;
     }
 
-    pub fn waited(&mut self, since: Instant) {
-        self.record.waited += since.elapsed();
+    /// The provider was waited for.
+    pub fn waited(&mut self, time: Duration) {
+        self.record.waited += time;
+        self.record.last.waited += time;
+    }
+
+    /// The attempt's reply is complete.
+    pub fn replied(&mut self) {
+        self.record.last.class = Class::Ok;
     }
 
     pub fn first_token(&mut self) {
@@ -175,7 +173,7 @@ impl Settle {
             Blame::Plugin | Blame::Gateway => Outcome::Failed,
         };
         self.record.status = if after_content { 200 } else { failure.status };
-        self.record.failure = Some(failure.clone());
+        self.record.fail(failure);
     }
 }
 
@@ -189,10 +187,10 @@ impl Drop for Settle {
         metrics.in_flight.dec();
         // A client that leaves cuts the wait for the provider off unmeasured; all of it would count as the gateway's own time.
         if self.outcome != Outcome::ClientGone {
-            metrics.overhead.observe(total.saturating_sub(self.record.waited).as_secs_f64());
+            metrics.overhead.observe(self.record.overhead(total).as_secs_f64());
         }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
-        self.core.log.write(&self.record, self.outcome, total);
+        observe::tell(&self.record, self.outcome, total, &self.core.log, &self.core.recent, |_document| {});
     }
 }
 

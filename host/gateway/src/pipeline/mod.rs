@@ -118,7 +118,7 @@ fn admit(call: &Call) -> Result<(), Failure> {
         failure.code = Some("policy_missing".into());
         return Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")));
     }
-    if let Some(caller) = &call.caller {
+    if let Some(caller) = &call.settle.record.caller {
         let asked = call.peek.model.as_ref().map(|model| &*model.name);
         models::admit(call.settle.core(), caller, call.prefix, asked)?;
     }
@@ -149,7 +149,7 @@ async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, F
         call.settle.record.dialect,
         call.streamed(),
         call.model().unwrap_or_default(),
-        call.caller.clone(),
+        call.settle.record.caller.clone(),
         Arc::clone(&call.headers),
         call.body.clone(),
         core.config.server.limits.body_size,
@@ -267,7 +267,8 @@ async fn hold(
         }
     };
     call.settle.record.usage = feed.usage.take().or_else(|| dialect_reply::usage(&whole));
-    call.settle.record.waited += feed.waited;
+    call.settle.waited(feed.waited);
+    call.settle.replied();
     let body = match whole::judge(call, whole, name, Some(times), None, max.saturating_mul(2)).await? {
         Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
         Judged::Reply { edited: false, .. } => events,

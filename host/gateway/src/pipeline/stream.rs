@@ -94,12 +94,13 @@ impl Pump {
         let mut out = Out { outlet, waiting: Vec::new(), bytes: 0, open: false };
         let ended = self.relay(&mut out).await;
         self.settle.record.usage = self.feed.usage.take();
-        self.settle.record.waited += self.feed.waited;
+        self.settle.waited(self.feed.waited);
         if let Some(deltas) = &mut self.deltas {
             deltas.close(&mut self.settle.record);
         }
         match ended {
             Ok(mark) => {
+                self.settle.replied();
                 self.settle.end(Outcome::Ok, 200);
                 self.fill_head(&out);
                 out.waiting.extend(mark);

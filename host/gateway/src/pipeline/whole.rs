@@ -38,9 +38,11 @@ pub async fn read(
     let body = collect(call, &mut answered.upstream, timeouts, limits).await?;
     if answered.encoded {
         check_encoded(&answered.upstream, &body, limits)?;
+        call.settle.replied();
         return Ok(Whole { body, encoded: true });
     }
     call.settle.record.usage = reply::check(&body)?;
+    call.settle.replied();
     Ok(Whole { body, encoded: false })
 }
 
@@ -78,7 +80,7 @@ async fn collect(
     let until = deadline(upstream.head, timeouts.reply_body).min(deadline(upstream.sent, timeouts.total));
     let body = upstream.source.collect(limits.reply_size, until).await;
     if !matches!(upstream.source, Source::Ready(_)) {
-        call.settle.waited(began);
+        call.settle.waited(began.elapsed());
     }
     body.map_err(|broken| broken.failure(limits.reply_size, timeouts.reply_body))
 }
@@ -120,11 +122,8 @@ pub async fn judge(
     };
     let (first_byte, total) = upstream.map(|(sent, head)| (head - sent, sent.elapsed())).unwrap_or_default();
     state.attempt = call.settle.record.attempts.max(1);
-    let target = if answered_by.is_some() {
-        target.to_owned()
-    } else {
-        format!("{target}/{}", call.settle.record.upstream_model)
-    };
+    let target =
+        if answered_by.is_some() { target.to_owned() } else { format!("{target}/{}", call.settle.record.last.model) };
     state.reply = Some(ReplyView { document: Document::new(body, reply::text_map, max), target, first_byte, total });
     let decision;
     (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;

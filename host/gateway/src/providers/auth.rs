@@ -1,5 +1,7 @@
 //! A provider's keys: which one a request carries, and how. The only place where a secret's text is used.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
 use crate::config::{ProviderKey, glob};
@@ -10,9 +12,18 @@ pub struct Credentials {
 }
 
 struct Key {
+    name: Arc<str>,
     bearer: HeaderValue,
     weight: f64,
     models: Vec<String>,
+}
+
+/// The key of one attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// As the operator calls it, for records.
+    pub name: &'a Arc<str>,
+    pub bearer: &'a HeaderValue,
 }
 
 impl Credentials {
@@ -25,7 +36,7 @@ impl Credentials {
     ///
     /// # Errors
     /// Keys there are, but none for this model.
-    pub fn choose(&self, model: &str) -> Result<Option<&HeaderValue>, String> {
+    pub fn choose(&self, model: &str) -> Result<Option<Chosen<'_>>, String> {
         if self.keys.is_empty() {
             return Ok(None);
         }
@@ -34,7 +45,7 @@ impl Credentials {
         let mut at = if self.keys.len() == 1 { 0.0 } else { fastrand::f64() * total };
         let mut chosen = None;
         for key in self.keys.iter().filter(fits) {
-            chosen = Some(&key.bearer);
+            chosen = Some(Chosen { name: &key.name, bearer: &key.bearer });
             at -= key.weight;
             if at < 0.0 {
                 break;
@@ -52,7 +63,7 @@ impl Key {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.secret.expose()))
             .map_err(|_| format!("the key `{}` cannot be sent in a header", key.name))?;
         bearer.set_sensitive(true);
-        Ok(Key { bearer, weight: key.weight, models: key.models.clone() })
+        Ok(Key { name: key.name.as_str().into(), bearer, weight: key.weight, models: key.models.clone() })
     }
 }
 
@@ -74,7 +85,8 @@ mod tests {
         let mut counts = std::collections::BTreeMap::new();
         for _ in 0..10_000 {
             let chosen = credentials.choose("gpt-4o").unwrap().unwrap();
-            *counts.entry(chosen.to_str().unwrap().to_owned()).or_insert(0) += 1;
+            assert_eq!(chosen.bearer.to_str().unwrap(), format!("Bearer {}", chosen.name));
+            *counts.entry(chosen.bearer.to_str().unwrap().to_owned()).or_insert(0) += 1;
         }
         assert_eq!(counts.keys().collect::<Vec<_>>(), ["Bearer a", "Bearer b"]);
         assert!((7000..8000).contains(&counts["Bearer a"]), "{counts:?}");
@@ -85,12 +97,12 @@ mod tests {
         let credentials = Credentials::new(&[key("c", 1.0, &["o3*"])]).unwrap();
         assert!(credentials.choose("gpt-4o").is_err());
         assert!(credentials.choose("o3-mini").unwrap().is_some());
-        assert_eq!(Credentials::new(&[]).unwrap().choose("x"), Ok(None));
+        assert!(Credentials::new(&[]).unwrap().choose("x").unwrap().is_none());
     }
 
     #[test]
     fn a_key_cannot_be_printed() {
         let credentials = Credentials::new(&[key("sk-hidden", 1.0, &[])]).unwrap();
-        assert!(!format!("{:?}", credentials.choose("x").unwrap()).contains("hidden"));
+        assert!(!format!("{:?}", credentials.choose("x").unwrap().unwrap().bearer).contains("hidden"));
     }
 }
