@@ -31,12 +31,18 @@ async fn once(plugin: &Plugin, hook: Hook, view: Box<dyn CallView>) -> Box<dyn C
             let window = Window { choice: 0, part: 0, kind: Kind::Text, name: None, text, last: false };
             back(plugin.on_delta(view, window).await)
         }
+        Hook::OnFinish => back(plugin.on_finish(view).await),
+        Hook::OnComplete => {
+            let completed = plugin.on_complete(vec![r#"{"id":"load","outcome":"ok"}"#.to_owned()]).await;
+            assert!(completed.result.is_ok(), "a measured hook failed: {:?}", completed.result.err());
+            view
+        }
     }
 }
 
 /// Microseconds a hook.
 async fn cost(plugin: &Plugin, hook: Hook, times: u32) -> f64 {
-    let mut view: Box<dyn CallView> = Box::new(Chat::new(hook == Hook::OnResponse));
+    let mut view: Box<dyn CallView> = Box::new(Chat::new(matches!(hook, Hook::OnResponse | Hook::OnFinish)));
     for _ in 0..times / 10 {
         view = once(plugin, hook, view).await;
     }
@@ -48,7 +54,8 @@ async fn cost(plugin: &Plugin, hook: Hook, times: u32) -> f64 {
 }
 
 async fn row(sandbox: &Sandbox, component: &Arc<Component>, name: &str, settings: Option<String>) {
-    let spec = |fresh| Spec { name: name.to_owned(), settings: settings.clone(), limits: limits(fresh) };
+    let spec =
+        |fresh| Spec { name: name.to_owned(), settings: settings.clone(), limits: limits(fresh), ..Spec::default() };
     let warm = sandbox.load(Arc::clone(component), spec(false)).await.expect("a shipped component loads");
     let fresh = sandbox.load(Arc::clone(component), spec(true)).await.expect("a shipped component loads");
     for hook in Hook::ALL.iter().copied().filter(|hook| warm.hooks().contains(*hook)) {

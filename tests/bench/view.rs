@@ -44,6 +44,9 @@ impl CallView for Chat {
     fn dialect(&self) -> String {
         "openai-chat".to_owned()
     }
+    fn prefix(&self) -> Option<String> {
+        None
+    }
     fn model(&mut self) -> String {
         "load".to_owned()
     }
@@ -139,6 +142,9 @@ impl CallView for Chat {
     }
     fn reply_total_ms(&self) -> u32 {
         1
+    }
+    fn reply_outcome(&self) -> Option<String> {
+        Some("ok".to_owned())
     }
     fn log(&mut self, _: Level, _: &str) {}
     fn count(&mut self, _: &str, _: u64) {}

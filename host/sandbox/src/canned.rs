@@ -8,6 +8,8 @@ use crate::view::{CallView, Fault, Kind, Level, Piece, Role, Texts};
 
 const REQUEST: &str = r#"{"model":"dry-run","messages":[{"role":"system","content":"Answer briefly."},{"role":"user","content":"Good morning."}]}"#;
 const REPLY: &str = r#"{"id":"dry-run","object":"chat.completion","created":0,"model":"dry-run","choices":[{"index":0,"message":{"role":"assistant","content":"Good morning to you."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}}"#;
+/// The finished call, as `on-complete` gets it.
+pub(crate) const COMPLETED: &str = r#"{"id":"dry-run","operation":"chat","dialect":"openai-chat","model":"dry-run","target":"dry-run/dry-run","outcome":"ok","status":200,"stream":false,"tokens":{"input":9,"output":5}}"#;
 pub(crate) const REPLY_TEXT: &str = "Good morning to you.";
 
 /// Without fields, so that boxing one allocates nothing.
@@ -30,6 +32,9 @@ impl CallView for Canned {
     }
     fn dialect(&self) -> String {
         "openai-chat".to_owned()
+    }
+    fn prefix(&self) -> Option<String> {
+        None
     }
     fn model(&mut self) -> String {
         "dry-run".to_owned()
@@ -137,6 +142,9 @@ impl CallView for Canned {
     }
     fn reply_total_ms(&self) -> u32 {
         2
+    }
+    fn reply_outcome(&self) -> Option<String> {
+        Some("ok".to_owned())
     }
     fn log(&mut self, _level: Level, _message: &str) {}
     fn count(&mut self, _name: &str, _by: u64) {}

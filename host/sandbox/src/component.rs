@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest;
 use wasmtime::component::InstancePre;
 
-use crate::bindings::hooks::{about, lifecycle, on_delta, on_request, on_response};
+use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response};
 use crate::engine::Inner;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::hook::{Hook, HookSet};
@@ -27,6 +27,8 @@ pub(crate) struct Indices {
     pub(crate) on_request: Option<on_request::GuestIndices>,
     pub(crate) on_response: Option<on_response::GuestIndices>,
     pub(crate) on_delta: Option<on_delta::GuestIndices>,
+    pub(crate) on_finish: Option<on_finish::GuestIndices>,
+    pub(crate) on_complete: Option<on_complete::GuestIndices>,
 }
 
 impl Component {
@@ -54,6 +56,21 @@ impl Component {
     /// `sha256:` and 64 hexadecimal digits, of the file's bytes.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The compiled code, for [`Sandbox::compile_from`](crate::Sandbox::compile_from) of a sandbox with the same
+    /// [`engine_key`](crate::Sandbox::engine_key). A few times the size of the file.
+    ///
+    /// # Errors
+    /// `Host`, if there is no memory for it.
+    pub fn native(&self) -> Result<Vec<u8>, LoadError> {
+        let code = self.pre.component().serialize().map_err(|error| {
+            LoadError::new(LoadErrorKind::Host, format!("the compiled component cannot be copied: {error:#}"))
+        })?;
+        let mut out = Vec::with_capacity(self.digest.len() + code.len());
+        out.extend_from_slice(self.digest.as_bytes());
+        out.extend_from_slice(&code);
+        Ok(out)
     }
 
     /// Of the file, in bytes.
@@ -108,6 +125,8 @@ impl Indices {
             on_request: has(Hook::OnRequest).then(|| on_request::GuestIndices::new(pre)).transpose()?,
             on_response: has(Hook::OnResponse).then(|| on_response::GuestIndices::new(pre)).transpose()?,
             on_delta: has(Hook::OnDelta).then(|| on_delta::GuestIndices::new(pre)).transpose()?,
+            on_finish: has(Hook::OnFinish).then(|| on_finish::GuestIndices::new(pre)).transpose()?,
+            on_complete: has(Hook::OnComplete).then(|| on_complete::GuestIndices::new(pre)).transpose()?,
         })
     }
 }

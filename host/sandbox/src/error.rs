@@ -22,6 +22,8 @@ pub enum LoadErrorKind {
     Manifest,
     /// The manifest requires settings and none were given.
     NeedsSettings,
+    /// The manifest wants a capability that the operator has not granted.
+    NeedsGrant,
     /// `configure` refused the settings.
     Settings,
     /// `configure` trapped or ran too long.
@@ -46,6 +48,7 @@ impl LoadErrorKind {
             LoadErrorKind::Start => "start",
             LoadErrorKind::Manifest => "manifest",
             LoadErrorKind::NeedsSettings => "needs_settings",
+            LoadErrorKind::NeedsGrant => "needs_grant",
             LoadErrorKind::Settings => "settings",
             LoadErrorKind::Configure => "configure",
             LoadErrorKind::DryRun => "dry_run",

@@ -8,10 +8,13 @@ pub enum Hook {
     OnRequest,
     OnResponse,
     OnDelta,
+    OnFinish,
+    OnComplete,
 }
 
 impl Hook {
-    pub const ALL: [Hook; 3] = [Hook::OnRequest, Hook::OnResponse, Hook::OnDelta];
+    /// In the order in which a call meets them.
+    pub const ALL: [Hook; 5] = [Hook::OnRequest, Hook::OnResponse, Hook::OnDelta, Hook::OnFinish, Hook::OnComplete];
 
     /// The interface's and function's name, and the metric label.
     pub const fn as_str(self) -> &'static str {
@@ -19,6 +22,8 @@ impl Hook {
             Hook::OnRequest => "on-request",
             Hook::OnResponse => "on-response",
             Hook::OnDelta => "on-delta",
+            Hook::OnFinish => "on-finish",
+            Hook::OnComplete => "on-complete",
         }
     }
 
@@ -31,6 +36,8 @@ impl Hook {
             Hook::OnRequest => 1,
             Hook::OnResponse => 2,
             Hook::OnDelta => 4,
+            Hook::OnFinish => 8,
+            Hook::OnComplete => 16,
         }
     }
 }

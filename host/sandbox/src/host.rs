@@ -13,9 +13,11 @@ const MAX_LOG: usize = 4 << 10;
 const MAX_LAST_ERROR: usize = 1 << 10;
 const MAX_RANDOM: u32 = 1024;
 const MAX_COUNT_NAME: usize = 64;
+/// Of log lines that no call is behind; the gateway gives those of calls the same.
+const TARGET: &str = "sluice::plugin";
 
 type Answer<T> = wasmtime::Result<T>;
-type Edit = Answer<Result<(), types::Fault>>;
+pub(crate) type Edit = Answer<Result<(), types::Fault>>;
 
 impl types::Host for State {}
 impl text::Host for State {}
@@ -41,7 +43,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn fault(fault: view::Fault) -> types::Fault {
+pub(crate) fn fault(fault: view::Fault) -> types::Fault {
     match fault {
         view::Fault::InvalidConfig(text) => types::Fault::InvalidConfig(text),
         view::Fault::Invalid(text) => types::Fault::Invalid(text),
@@ -86,6 +88,9 @@ impl call::Host for State {
     }
     fn dialect(&mut self) -> Answer<String> {
         Ok(self.call("dialect")?.dialect())
+    }
+    fn prefix(&mut self) -> Answer<Option<String>> {
+        Ok(self.call("prefix")?.prefix())
     }
     fn model(&mut self) -> Answer<String> {
         Ok(self.call("model")?.model())
@@ -149,39 +154,49 @@ impl call::Host for State {
     }
 }
 
+fn no_reply() -> types::Fault {
+    types::Fault::Invalid("this call finished without a reply".to_owned())
+}
+
 impl reply::Host for State {
     fn target(&mut self) -> Answer<String> {
-        Ok(self.reply("target")?.reply_target())
+        Ok(self.reply("target")?.map(|view| view.reply_target()).unwrap_or_default())
     }
     fn all_text(&mut self) -> Answer<text::Texts> {
-        Ok(texts(self.reply("all-text")?.reply_all_text()))
+        Ok(texts(self.reply("all-text")?.map(|view| view.reply_all_text()).unwrap_or_default()))
     }
     fn tool_name(&mut self, piece: u32) -> Answer<Option<String>> {
-        Ok(self.reply("tool-name")?.reply_tool_name(piece))
+        Ok(self.reply("tool-name")?.and_then(|view| view.reply_tool_name(piece)))
     }
     fn set_text(&mut self, piece: u32, text: String) -> Edit {
-        Ok(self.reply("set-text")?.reply_set_text(piece, text).map_err(fault))
+        let Some(view) = self.reply("set-text")? else { return Ok(Err(no_reply())) };
+        Ok(view.reply_set_text(piece, text).map_err(fault))
     }
     fn finish_reason(&mut self, choice: u32) -> Answer<Option<String>> {
-        Ok(self.reply("finish-reason")?.reply_finish_reason(choice))
+        Ok(self.reply("finish-reason")?.and_then(|view| view.reply_finish_reason(choice)))
     }
     fn tokens(&mut self, class: String) -> Answer<Option<u64>> {
-        Ok(self.reply("tokens")?.reply_tokens(&class))
+        Ok(self.reply("tokens")?.and_then(|view| view.reply_tokens(&class)))
     }
     fn get(&mut self, pointer: String) -> Answer<Option<String>> {
-        Ok(self.reply("get")?.reply_get(&pointer))
+        Ok(self.reply("get")?.and_then(|view| view.reply_get(&pointer)))
     }
     fn set(&mut self, pointer: String, json: String) -> Edit {
-        Ok(self.reply("set")?.reply_set(&pointer, json).map_err(fault))
+        let Some(view) = self.reply("set")? else { return Ok(Err(no_reply())) };
+        Ok(view.reply_set(&pointer, json).map_err(fault))
     }
     fn remove(&mut self, pointer: String) -> Edit {
-        Ok(self.reply("remove")?.reply_remove(&pointer).map_err(fault))
+        let Some(view) = self.reply("remove")? else { return Ok(Err(no_reply())) };
+        Ok(view.reply_remove(&pointer).map_err(fault))
     }
     fn first_byte_ms(&mut self) -> Answer<u32> {
-        Ok(self.reply("first-byte-ms")?.reply_first_byte_ms())
+        Ok(self.reply("first-byte-ms")?.map_or(0, |view| view.reply_first_byte_ms()))
     }
     fn total_ms(&mut self) -> Answer<u32> {
-        Ok(self.reply("total-ms")?.reply_total_ms())
+        Ok(self.reply("total-ms")?.map_or(0, |view| view.reply_total_ms()))
+    }
+    fn outcome(&mut self) -> Answer<Option<String>> {
+        self.outcome_of_call()
     }
 }
 
@@ -196,7 +211,7 @@ impl host::Host for State {
             return Ok(());
         }
         self.logs_left -= 1;
-        if self.in_hook() {
+        if self.has_call() {
             let level = match level {
                 host::Level::Trace => view::Level::Trace,
                 host::Level::Debug => view::Level::Debug,
@@ -209,11 +224,11 @@ impl host::Host for State {
         }
         let plugin = self.common.name.as_str();
         match level {
-            host::Level::Trace => tracing::trace!(plugin, "{message}"),
-            host::Level::Debug => tracing::debug!(plugin, "{message}"),
-            host::Level::Info => tracing::info!(plugin, "{message}"),
-            host::Level::Warn => tracing::warn!(plugin, "{message}"),
-            host::Level::Error => tracing::error!(plugin, "{message}"),
+            host::Level::Trace => tracing::trace!(target: TARGET, plugin, "{message}"),
+            host::Level::Debug => tracing::debug!(target: TARGET, plugin, "{message}"),
+            host::Level::Info => tracing::info!(target: TARGET, plugin, "{message}"),
+            host::Level::Warn => tracing::warn!(target: TARGET, plugin, "{message}"),
+            host::Level::Error => tracing::error!(target: TARGET, plugin, "{message}"),
         }
         Ok(())
     }
@@ -239,9 +254,18 @@ impl host::Host for State {
         let name = cut(&name, MAX_COUNT_NAME);
         let shown = !name.is_empty() && !name.contains(char::is_control);
         if self.in_hook() && shown && self.common.may_count(name) {
-            self.call("count")?.count(name, by);
+            if self.has_call() {
+                self.call("count")?.count(name, by);
+            } else {
+                self.gather(name, by);
+            }
         }
         Ok(())
+    }
+
+    fn digest(&mut self, data: Vec<u8>) -> Answer<Vec<u8>> {
+        // No larger than the engine's own cap on what one call hands over, so that no check is needed here.
+        Ok(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &data).as_ref().to_vec())
     }
 }
 

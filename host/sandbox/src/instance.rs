@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
-use crate::bindings::hooks::{about, lifecycle, on_delta, on_request, on_response};
+use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response};
 use crate::clock::{Failure, guarded, on_tick};
 use crate::component::Component;
 use crate::engine::Inner;
@@ -33,6 +33,8 @@ pub(crate) struct Guests {
     pub(crate) on_request: Option<on_request::Guest>,
     pub(crate) on_response: Option<on_response::Guest>,
     pub(crate) on_delta: Option<on_delta::Guest>,
+    pub(crate) on_finish: Option<on_finish::Guest>,
+    pub(crate) on_complete: Option<on_complete::Guest>,
 }
 
 pub(crate) struct Instance {
@@ -166,6 +168,8 @@ impl Guests {
             on_request: indices.on_request.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_response: indices.on_response.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_delta: indices.on_delta.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
+            on_finish: indices.on_finish.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
+            on_complete: indices.on_complete.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
         })
     }
 }

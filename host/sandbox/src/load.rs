@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::canned::{Canned, REPLY_TEXT};
+use crate::canned::{COMPLETED, Canned, REPLY_TEXT};
 use crate::clock::{Failure, guarded};
 use crate::component::Component;
 use crate::engine::Sandbox;
@@ -13,6 +13,7 @@ use crate::error::{ErrorKind, LoadError, LoadErrorKind};
 use crate::explain::explain;
 use crate::hook::{Hook, HookSet};
 use crate::instance::{Instance, Refusal};
+use crate::kv::{self, Grants};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::plugin::Plugin;
@@ -21,12 +22,13 @@ use crate::verdict::{self, Window};
 use crate::view::Kind;
 
 /// How a component is to be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Spec {
     pub name: String,
     /// JSON. `None`: the operator gave none, which is `{}` to the plugin unless its manifest requires some.
     pub settings: Option<String>,
     pub limits: Limits,
+    pub grants: Grants,
 }
 
 impl Sandbox {
@@ -36,23 +38,18 @@ impl Sandbox {
     /// # Errors
     /// Every kind from `Memory` on.
     pub async fn load(&self, component: Arc<Component>, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
-        let Spec { name, settings, mut limits } = spec;
+        let Spec { name, settings, mut limits, grants } = spec;
         // The pool's slots are no larger; so the limit that a refusal names is the one that held.
         limits.memory = limits.memory.min(self.0.config.max_memory);
         check_memory(&component, &limits)?;
-        let common = Arc::new(Common::new(name));
+        // Until it is accepted nothing of the plugin is real: what it stores and counts is gone with the dry run.
+        let rehearsal = Arc::new(Common::new(name.clone(), grants.rehearsed()));
         let deadline = Instant::now() + limits.start;
-        let mut instance = Instance::start(&self.0, &component, &common, &limits, deadline)
+        let mut instance = Instance::start(&self.0, &component, &rehearsal, &limits, deadline)
             .await
             .map_err(|refusal| refused(refusal, LoadErrorKind::Start))?;
-        let manifest = manifest(&mut instance, &common.name, &limits).await?;
-        let required = manifest.required_settings();
-        if settings.is_none() && !required.is_empty() {
-            return Err(LoadError::new(
-                LoadErrorKind::NeedsSettings,
-                format!("needs settings: {}; write them under `settings:` of the plugin", required.join(", ")),
-            ));
-        }
+        let manifest = manifest(&mut instance, &name, &limits).await?;
+        check_needs(&manifest, settings.is_some(), &grants)?;
         let settings = settings.unwrap_or_else(|| "{}".to_owned());
         let deadline = Instant::now() + limits.start;
         let wanted = instance
@@ -65,9 +62,25 @@ impl Sandbox {
         }
         // It has seen a call that never was; the plugin's calls start on others.
         drop(instance);
+        let common = Arc::new(Common::new(name, grants));
         let plugin = Plugin::new(self.clone(), component, common, settings, limits, manifest, hooks);
         Ok(Arc::new(plugin))
     }
+}
+
+/// Whether the operator has given what the manifest says it cannot do without; all that is missing in one message.
+fn check_needs(manifest: &Manifest, has_settings: bool, grants: &Grants) -> Result<(), LoadError> {
+    let required = manifest.required_settings();
+    let settings = (!has_settings && !required.is_empty())
+        .then(|| format!("needs settings: {}; write them under `settings:` of the plugin", required.join(", ")));
+    let missing = manifest.missing_grants(grants)?;
+    let kind = if missing.is_empty() { LoadErrorKind::NeedsSettings } else { LoadErrorKind::NeedsGrant };
+    let missing = missing.into_iter().map(|grant| {
+        let reason = if grant.reason.is_empty() { String::new() } else { format!(" ({})", grant.reason) };
+        format!("needs the grant `{}`{reason}; to allow it, add `{}` to the plugin", grant.name, kv::line(&grant.name))
+    });
+    let needs: Vec<String> = settings.into_iter().chain(missing).collect();
+    if needs.is_empty() { Ok(()) } else { Err(LoadError::new(kind, needs.join("; "))) }
 }
 
 /// Says it in the operator's terms before the engine would in its own.
@@ -99,7 +112,7 @@ fn refused(refusal: Refusal, otherwise: LoadErrorKind) -> LoadError {
     LoadError::new(kind, refusal.message)
 }
 
-async fn manifest(instance: &mut Instance, name: &str, limits: &Limits) -> Result<Manifest, LoadError> {
+pub(crate) async fn manifest(instance: &mut Instance, name: &str, limits: &Limits) -> Result<Manifest, LoadError> {
     let Some(guest) = &instance.guests.about else { return Ok(Manifest::absent(name)) };
     let deadline = Instant::now() + limits.start;
     instance.store.data_mut().deadline = deadline;
@@ -164,6 +177,17 @@ async fn run_canned(instance: &mut Instance, hook: Hook, deadline: Instant) -> R
                 Window { choice: 0, part: 0, kind: Kind::Text, name: None, text: REPLY_TEXT.to_owned(), last: true };
             let given = guarded(ticker, deadline, guest.call_on_delta(store, &window.into())).await?;
             Ok(given.ok().and_then(|given| verdict::delta(given).err()))
+        }
+        Hook::OnFinish => {
+            let Some(guest) = &guests.on_finish else { return Ok(None) };
+            guarded(ticker, deadline, guest.call_on_finish(store)).await?.ok();
+            Ok(None)
+        }
+        Hook::OnComplete => {
+            let Some(guest) = &guests.on_complete else { return Ok(None) };
+            let batch = [COMPLETED.to_owned()];
+            guarded(ticker, deadline, guest.call_on_complete(store, &batch)).await?.ok();
+            Ok(None)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bindings::imports::types;
+use crate::canned::Canned;
 use crate::clock::{Failure, guarded};
 use crate::component::Component;
 use crate::engine::Sandbox;
@@ -26,6 +27,23 @@ pub struct Ran<V> {
     /// The call, always handed back.
     pub view: Box<dyn CallView>,
     pub result: Result<V, HookError>,
+    /// Everything, a fresh instance's start included.
+    pub spent: Duration,
+    /// Whether an instance had to be started.
+    pub fresh: bool,
+}
+
+/// Documents that `on-complete` gets at once; the interface promises this number.
+pub const MAX_BATCH_ITEMS: usize = 256;
+/// Bytes of all documents of one batch; the interface promises this number.
+pub const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// What `on-complete` came to.
+#[derive(Debug)]
+pub struct Completed {
+    pub result: Result<(), HookError>,
+    /// What the plugin counted, with a failed hook too: there is no view that could be told. At most 32 names.
+    pub counts: Vec<(String, u64)>,
     /// Everything, a fresh instance's start included.
     pub spent: Duration,
     /// Whether an instance had to be started.
@@ -184,6 +202,52 @@ impl Plugin {
             None => Err(not_exported(Hook::OnDelta)),
         };
         self.end(active, ended, verdict::delta)
+    }
+
+    /// As [`Plugin::on_request`], on a call that is over: the view refuses every edit.
+    pub async fn on_finish(&self, view: Box<dyn CallView>) -> Ran<()> {
+        let mut active = match self.begin(Hook::OnFinish, view, self.limits.wall).await {
+            Ok(active) => active,
+            Err(refused) => return refused.into(),
+        };
+        let instance = &mut active.instance;
+        let ended = match &instance.guests.on_finish {
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_finish(&mut instance.store)).await
+            }
+            None => Err(not_exported(Hook::OnFinish)),
+        };
+        self.end(active, ended, Ok)
+    }
+
+    /// Hands finished calls over, each a JSON document; time as [`Plugin::on_request`]. A batch of more than [`MAX_BATCH_ITEMS`] or
+    /// [`MAX_BATCH_BYTES`] is an `Overload` and reaches no guest.
+    pub async fn on_complete(&self, batch: Vec<String>) -> Completed {
+        let (items, bytes) = (batch.len(), batch.iter().map(String::len).sum::<usize>());
+        if items > MAX_BATCH_ITEMS || bytes > MAX_BATCH_BYTES {
+            let message = format!(
+                "a batch of {items} documents and {bytes} bytes; `on-complete` gets at most {MAX_BATCH_ITEMS} and {MAX_BATCH_BYTES}"
+            );
+            let error = self.failed(HookError::new(ErrorKind::Overload, message));
+            return Completed { result: Err(error), counts: Vec::new(), spent: Duration::ZERO, fresh: false };
+        }
+        let mut active = match self.begin(Hook::OnComplete, Box::new(Canned), self.limits.wall).await {
+            Ok(active) => active,
+            Err(Refused { error, spent, fresh, .. }) => {
+                return Completed { result: Err(error), counts: Vec::new(), spent, fresh };
+            }
+        };
+        let instance = &mut active.instance;
+        let ended = match &instance.guests.on_complete {
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_complete(&mut instance.store, &batch))
+                    .await
+            }
+            None => Err(not_exported(Hook::OnComplete)),
+        };
+        let counts = active.instance.store.data_mut().take_gathered();
+        let Ran { result, spent, fresh, .. } = self.end(active, ended, Ok);
+        Completed { result, counts, spent, fresh }
     }
 
     async fn begin(&self, hook: Hook, view: Box<dyn CallView>, wall: Duration) -> Result<Active<'_>, Refused> {

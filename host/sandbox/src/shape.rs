@@ -21,7 +21,7 @@ const ABOUT: &str = "about";
 const LIFECYCLE: &str = "lifecycle";
 
 /// What a guest may import from our namespace, function by function. A test holds it against the interface definition.
-pub(crate) const OFFERED: [(&str, &[&str]); 5] = [
+pub(crate) const OFFERED: [(&str, &[&str]); 6] = [
     ("types", &[]),
     ("text", &[]),
     (
@@ -30,6 +30,7 @@ pub(crate) const OFFERED: [(&str, &[&str]); 5] = [
             "id",
             "operation",
             "dialect",
+            "prefix",
             "model",
             "set-model",
             "streaming",
@@ -66,9 +67,11 @@ pub(crate) const OFFERED: [(&str, &[&str]); 5] = [
             "remove",
             "first-byte-ms",
             "total-ms",
+            "outcome",
         ],
     ),
-    ("host", &["log", "now-ms", "random", "count"]),
+    ("host", &["log", "now-ms", "random", "count", "digest"]),
+    ("kv", &["get", "set", "delete", "increment"]),
 ];
 
 /// The interfaces that a guest may export in our namespace, each with its one function.
@@ -113,11 +116,12 @@ impl Shape {
         check_exports(engine, component)?;
         check_imports(engine, component)?;
         if self.hooks.is_empty() {
+            let known = Hook::ALL.map(Hook::as_str).join(", ");
             return Err(LoadError::new(
                 LoadErrorKind::NoHook,
                 format!(
-                    "exports no hook; a plugin exports at least one of `{NAMESPACE}on-request`, `on-response`, `on-delta` at version \
-                     {INTERFACE_VERSION} (this one exports: {})",
+                    "exports no hook; a plugin exports at least one of {known} of `{NAMESPACE}` at version {INTERFACE_VERSION} (this one \
+                     exports: {})",
                     list(&self.exports)
                 ),
             ));
@@ -315,6 +319,8 @@ fn same_type(interface: &str, found: &ComponentFunc, pre: &InstancePre<State>) -
         "on-request" => found.typecheck::<(), (Result<on_request::Verdict, types::Fault>,)>(cx),
         "on-response" => found.typecheck::<(), (Result<on_response::Verdict, types::Fault>,)>(cx),
         "on-delta" => found.typecheck::<(&on_delta::Window,), (Result<on_delta::Verdict, types::Fault>,)>(cx),
+        "on-finish" => found.typecheck::<(), (Result<(), types::Fault>,)>(cx),
+        "on-complete" => found.typecheck::<(&[String],), (Result<(), types::Fault>,)>(cx),
         _ => Err(wasmtime::format_err!("unknown interface")),
     }
 }

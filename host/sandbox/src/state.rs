@@ -8,6 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::canned::Canned;
 use crate::hook::Hook;
+use crate::kv::Grants;
 use crate::limits::Account;
 use crate::view::CallView;
 
@@ -23,12 +24,13 @@ const MAX_WASI_RANDOM: u64 = 64 << 10;
 /// What all instances of one plugin share.
 pub(crate) struct Common {
     pub(crate) name: String,
+    pub(crate) grants: Grants,
     counted: Mutex<Vec<String>>,
 }
 
 impl Common {
-    pub(crate) fn new(name: String) -> Common {
-        Common { name, counted: Mutex::new(Vec::new()) }
+    pub(crate) fn new(name: String, grants: Grants) -> Common {
+        Common { name, grants, counted: Mutex::new(Vec::new()) }
     }
 
     /// Whether `name` may be counted: it is among the first [`MAX_COUNTS`] names of this plugin.
@@ -56,6 +58,8 @@ pub(crate) struct State {
     view: Box<dyn CallView>,
     hook: Option<Hook>,
     pub(crate) logs_left: u32,
+    /// What `on-complete` counted, which has no call to count for.
+    gathered: Vec<(String, u64)>,
     /// The last message at level error: SDKs log a panic's text just before the trap, and the trap itself carries none.
     pub(crate) last_error: Option<String>,
     table: ResourceTable,
@@ -74,6 +78,7 @@ impl State {
             view: Box::new(Canned),
             hook: None,
             logs_left: MAX_LOGS,
+            gathered: Vec::new(),
             last_error: None,
             table,
             wasi: None,
@@ -86,6 +91,7 @@ impl State {
         self.deadline = deadline;
         self.logs_left = MAX_LOGS;
         self.last_error = None;
+        self.gathered.clear();
         self.account.refused = false;
     }
 
@@ -99,22 +105,54 @@ impl State {
         self.hook.is_some()
     }
 
-    /// The call, for function `name` of interface `call`; an error outside a hook.
-    pub(crate) fn call(&mut self, name: &str) -> wasmtime::Result<&mut dyn CallView> {
-        if self.hook.is_none() {
-            return Err(wasmtime::format_err!("`call.{name}` was called outside a hook, where there is no call"));
-        }
-        Ok(self.view.as_mut())
+    /// Whether the hook under way is about one call.
+    pub(crate) fn has_call(&self) -> bool {
+        !matches!(self.hook, None | Some(Hook::OnComplete))
     }
 
-    /// The call, for function `name` of interface `reply`; an error anywhere but in `on-response`.
-    pub(crate) fn reply(&mut self, name: &str) -> wasmtime::Result<&mut dyn CallView> {
-        if self.hook != Some(Hook::OnResponse) || !self.view.has_reply() {
-            return Err(wasmtime::format_err!(
-                "`reply.{name}` was called outside `on-response`, where there is no reply"
-            ));
+    /// The call, for function `name` of interface `call`; an error where a hook has none, and outside hooks.
+    pub(crate) fn call(&mut self, name: &str) -> wasmtime::Result<&mut dyn CallView> {
+        match self.hook {
+            None => Err(wasmtime::format_err!("`call.{name}` was called outside a hook, where there is no call")),
+            Some(Hook::OnComplete) => Err(wasmtime::format_err!(
+                "`call.{name}` was called in `on-complete`, which has many calls and not one; read its documents"
+            )),
+            Some(_) => Ok(self.view.as_mut()),
         }
-        Ok(self.view.as_mut())
+    }
+
+    /// The call, for function `name` of interface `reply`: an error where a reply cannot be, `None` where a finished call got none.
+    pub(crate) fn reply(&mut self, name: &str) -> wasmtime::Result<Option<&mut dyn CallView>> {
+        match self.hook {
+            Some(Hook::OnResponse) if self.view.has_reply() => Ok(Some(self.view.as_mut())),
+            Some(Hook::OnFinish) => Ok(self.view.has_reply().then_some(self.view.as_mut())),
+            Some(Hook::OnComplete) => Err(wasmtime::format_err!(
+                "`reply.{name}` was called in `on-complete`, which has many calls and not one; read its documents"
+            )),
+            _ => Err(wasmtime::format_err!(
+                "`reply.{name}` was called outside `on-response` and `on-finish`, where there is no reply"
+            )),
+        }
+    }
+
+    /// How the call ended: known in `on-finish`, reply or not.
+    pub(crate) fn outcome_of_call(&mut self) -> wasmtime::Result<Option<String>> {
+        if self.hook == Some(Hook::OnFinish) {
+            return Ok(self.view.reply_outcome());
+        }
+        self.reply("outcome").map(|_| None)
+    }
+
+    /// Counts for a hook without a call. Few names: [`Common::may_count`] has let them through.
+    pub(crate) fn gather(&mut self, name: &str, by: u64) {
+        match self.gathered.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(by),
+            None => self.gathered.push((name.to_owned(), by)),
+        }
+    }
+
+    pub(crate) fn take_gathered(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.gathered)
     }
 }
 

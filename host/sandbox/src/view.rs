@@ -65,6 +65,8 @@ pub trait CallView: Send {
     fn id(&self) -> String;
     fn operation(&self) -> String;
     fn dialect(&self) -> String;
+    /// The provider that the path names.
+    fn prefix(&self) -> Option<String>;
     fn model(&mut self) -> String;
     fn set_model(&mut self, model: String) -> Result<(), Fault>;
     fn streaming(&self) -> bool;
@@ -88,7 +90,8 @@ pub trait CallView: Send {
     fn tagged(&self, key: &str) -> Option<String>;
     fn remaining_ms(&self) -> u64;
 
-    /// False outside `on-response`: the sandbox then traps any function of `reply`.
+    /// Whether there is a reply to ask. Where there is none the sandbox asks no other function of the reply but its outcome: it traps in
+    /// `on-response`, and in `on-finish` it answers for the view that nothing is there. In all other hooks `reply` traps anyway.
     fn has_reply(&self) -> bool;
     fn reply_target(&self) -> String;
     fn reply_all_text(&mut self) -> Texts;
@@ -101,6 +104,8 @@ pub trait CallView: Send {
     fn reply_remove(&mut self, pointer: &str) -> Result<(), Fault>;
     fn reply_first_byte_ms(&self) -> u32;
     fn reply_total_ms(&self) -> u32;
+    /// How the call ended; asked in `on-finish` only, also where there is no reply.
+    fn reply_outcome(&self) -> Option<String>;
 
     /// `host.log`; already capped and counted by the sandbox.
     fn log(&mut self, level: Level, message: &str);

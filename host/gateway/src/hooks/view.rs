@@ -50,6 +50,8 @@ pub struct CallState {
     pub id: String,
     pub operation: &'static str,
     pub dialect: &'static str,
+    /// The provider that the path names.
+    pub prefix: Option<&'static str>,
     pub streaming: bool,
     pub attempt: u32,
     /// The model as the client wrote it.
@@ -78,6 +80,7 @@ impl CallState {
         id: String,
         operation: &'static str,
         dialect: &'static str,
+        prefix: Option<&'static str>,
         streaming: bool,
         model: String,
         caller: Option<Caller>,
@@ -90,6 +93,7 @@ impl CallState {
             id,
             operation,
             dialect,
+            prefix,
             streaming,
             attempt: 1,
             model,
@@ -227,6 +231,10 @@ impl CallView for CallState {
 
     fn dialect(&self) -> String {
         self.dialect.to_owned()
+    }
+
+    fn prefix(&self) -> Option<String> {
+        self.prefix.map(str::to_owned)
     }
 
     fn model(&mut self) -> String {
@@ -370,7 +378,7 @@ impl CallView for CallState {
     }
 
     fn has_reply(&self) -> bool {
-        self.reply.is_some() && matches!(self.current, Some((_, Hook::OnResponse)))
+        self.reply.is_some() && matches!(self.current, Some((_, Hook::OnResponse | Hook::OnFinish)))
     }
 
     fn reply_target(&self) -> String {
@@ -421,6 +429,10 @@ impl CallView for CallState {
 
     fn reply_total_ms(&self) -> u32 {
         self.reply.as_ref().map_or(0, |reply| reply.total.as_millis() as u32)
+    }
+
+    fn reply_outcome(&self) -> Option<String> {
+        None
     }
 
     fn log(&mut self, level: Level, message: &str) {

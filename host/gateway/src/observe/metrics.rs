@@ -47,7 +47,7 @@ pub struct ProviderMetrics {
 
 /// The counters of one plugin; they outlive its versions.
 pub struct PluginMetrics {
-    seconds: [Histogram; 3],
+    seconds: [Histogram; Hook::ALL.len()],
     errors: [IntCounter; ErrorKind::ALL.len()],
     counts: IntCounterVec,
     name: String,

@@ -147,6 +147,7 @@ async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, F
         call.settle.record.id.clone(),
         call.settle.record.operation,
         call.settle.record.dialect,
+        call.prefix,
         call.streamed(),
         call.model().unwrap_or_default(),
         call.settle.record.caller.clone(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluice_sandbox::{Component, Hook, Limits, LoadError, LoadErrorKind, Plugin, Sandbox, Spec};
+use sluice_sandbox::{Component, Grants, Hook, Limits, LoadError, LoadErrorKind, Plugin, Sandbox, Spec};
 
 use super::Shared;
 use super::chain::{Chain, Entry};
@@ -179,7 +179,12 @@ impl Loader {
         let plugin = match reusable(known, &digest, &block) {
             Some(plugin) => plugin,
             None => {
-                let spec = Spec { name: name.to_owned(), settings: block.settings.clone(), limits: limits(&block) };
+                let spec = Spec {
+                    name: name.to_owned(),
+                    settings: block.settings.clone(),
+                    limits: limits(&block),
+                    grants: Grants::default(),
+                };
                 self.sandbox.load(component, spec).await.map_err(|error| from_load(&error))?
             }
         };
@@ -264,7 +269,8 @@ fn refuse(name: &str, known: &mut Known, refused: Refused) {
 }
 
 fn from_load(error: &LoadError) -> Refused {
-    let state = if error.kind == LoadErrorKind::NeedsSettings { State::Waiting } else { State::Failed };
+    let waits = matches!(error.kind, LoadErrorKind::NeedsSettings | LoadErrorKind::NeedsGrant);
+    let state = if waits { State::Waiting } else { State::Failed };
     let passing = matches!(
         error.kind,
         LoadErrorKind::Start | LoadErrorKind::Configure | LoadErrorKind::DryRun | LoadErrorKind::Host

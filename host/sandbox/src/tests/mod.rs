@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
 mod behaviour;
+mod finish;
+mod grants;
 mod guests;
 mod loading;
+mod native;
 mod probe;
 mod shapes;
 mod timing;
@@ -23,7 +26,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 pub(crate) fn spec(name: &str) -> Spec {
-    Spec { name: name.to_owned(), settings: None, limits: crate::Limits::default() }
+    Spec { name: name.to_owned(), ..Spec::default() }
 }
 
 pub(crate) fn compile(wasm: &[u8]) -> Arc<Component> {

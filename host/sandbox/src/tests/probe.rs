@@ -11,11 +11,19 @@ pub(crate) struct Probe {
     pub(crate) counts: Vec<(String, u64)>,
     pub(crate) texts: Texts,
     pub(crate) panics: bool,
+    pub(crate) replied: bool,
 }
 
 impl Probe {
     pub(crate) fn new(attempt: u32) -> Box<Probe> {
-        Box::new(Probe { attempt, logs: Vec::new(), counts: Vec::new(), texts: Canned.all_text(), panics: false })
+        Box::new(Probe {
+            attempt,
+            logs: Vec::new(),
+            counts: Vec::new(),
+            texts: Canned.all_text(),
+            panics: false,
+            replied: true,
+        })
     }
 
     pub(crate) fn back(view: Box<dyn CallView>) -> Box<Probe> {
@@ -32,6 +40,9 @@ impl CallView for Probe {
     }
     fn dialect(&self) -> String {
         Canned.dialect()
+    }
+    fn prefix(&self) -> Option<String> {
+        Some("openai".to_owned())
     }
     fn model(&mut self) -> String {
         Canned.model()
@@ -95,7 +106,7 @@ impl CallView for Probe {
         Canned.remaining_ms()
     }
     fn has_reply(&self) -> bool {
-        true
+        self.replied
     }
     fn reply_target(&self) -> String {
         Canned.reply_target()
@@ -129,6 +140,9 @@ impl CallView for Probe {
     }
     fn reply_total_ms(&self) -> u32 {
         Canned.reply_total_ms()
+    }
+    fn reply_outcome(&self) -> Option<String> {
+        Some(if self.replied { "ok" } else { "denied" }.to_owned())
     }
     fn log(&mut self, level: Level, message: &str) {
         self.logs.push((level, message.to_owned()));

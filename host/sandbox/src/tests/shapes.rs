@@ -22,9 +22,10 @@ fn every_hook_in_its_own_shape_is_found() {
         &[WIT],
         "import sluice:plugin/call@0.1.0; import sluice:plugin/reply@0.1.0; import sluice:plugin/host@0.1.0;
          export sluice:plugin/about@0.1.0; export sluice:plugin/lifecycle@0.1.0; export sluice:plugin/on-request@0.1.0;
-         export sluice:plugin/on-response@0.1.0; export sluice:plugin/on-delta@0.1.0;",
+         export sluice:plugin/on-response@0.1.0; export sluice:plugin/on-delta@0.1.0; export sluice:plugin/on-finish@0.1.0;
+         export sluice:plugin/on-complete@0.1.0; import sluice:plugin/kv@0.1.0;",
     ));
-    assert_eq!(component.hooks().names(), ["on-request", "on-response", "on-delta"]);
+    assert_eq!(component.hooks().names(), ["on-request", "on-response", "on-delta", "on-finish", "on-complete"]);
     assert!(component.has_about() && component.has_lifecycle() && !component.uses_wasi());
     assert!(component.imports().iter().any(|name| name == "sluice:plugin/call@0.1.0"));
     for hook in Hook::ALL {
@@ -60,6 +61,14 @@ fn half_a_hook_is_refused() {
         LoadErrorKind::Export,
         &[ON_REQUEST, "without its function `on-request`"],
     );
+    for hook in ["on-finish", "on-complete"] {
+        let at = WIT.find(&format!("  {hook}: func(")).unwrap();
+        let end = at + WIT[at..].find(';').unwrap() + 1;
+        let half = format!("{}{}", &WIT[..at], &WIT[end..]);
+        let export = format!("sluice:plugin/{hook}@0.1.0");
+        let missing = format!("without its function `{hook}`");
+        refused(&dummy(&[&half], &format!("export {export};")), LoadErrorKind::Export, &[&export, &missing]);
+    }
 }
 
 #[test]
@@ -74,6 +83,17 @@ fn another_record_or_variant_is_refused_by_its_export() {
     let case = WIT.replace("    answer(string),", "    answer(string), later,");
     assert_ne!(case, WIT);
     refused(&dummy(&[&case], &format!("export {ON_REQUEST};")), LoadErrorKind::Export, &[ON_REQUEST, "another shape"]);
+    for (hook, from, to) in [
+        ("on-finish", "on-finish: func() -> result<_, fault>;", "on-finish: func(late: bool) -> result<_, fault>;"),
+        ("on-finish", "on-finish: func() -> result<_, fault>;", "on-finish: func() -> result<u32, fault>;"),
+        ("on-complete", "batch: list<string>", "batch: list<list<u8>>"),
+        ("on-complete", "batch: list<string>", "batch: string"),
+    ] {
+        let changed = WIT.replace(from, to);
+        assert_ne!(changed, WIT);
+        let export = format!("sluice:plugin/{hook}@0.1.0");
+        refused(&dummy(&[&changed], &format!("export {export};")), LoadErrorKind::Export, &[&export, "another shape"]);
+    }
 }
 
 #[test]
@@ -248,6 +268,13 @@ fn inspection_describes_good_and_bad_files() {
     assert_eq!(bad.problem.map(|error| error.kind), Some(LoadErrorKind::Import));
     assert!(bad.hooks.contains(Hook::OnRequest));
     assert!(bad.imports.iter().any(|name| name == "acme:tools/shell@1.0.0"));
+    let manifest = good.manifest.unwrap();
+    assert_eq!(manifest.name, "x");
+    let wants = inspect(&described(r#"{"grants":[{"name":"kv","reason":"to keep"}]}"#)).unwrap();
+    assert_eq!(wants.manifest.unwrap().grants[0].reason, "to keep");
+    let torn = inspect(&described("{")).unwrap();
+    assert!(torn.manifest.is_none() && torn.hooks.contains(Hook::OnRequest));
+    assert_eq!(torn.problem.map(|error| error.kind), Some(LoadErrorKind::Manifest));
     let garbage = inspect(b"garbage").unwrap();
     assert_eq!(garbage.problem.map(|error| error.kind), Some(LoadErrorKind::NotComponent));
 }
