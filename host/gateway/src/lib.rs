@@ -16,3 +16,4 @@ pub mod plugins;
 pub mod providers;
 pub mod server;
 mod site;
+mod watch;

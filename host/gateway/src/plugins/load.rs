@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Error, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sluice_sandbox::{Component, Grants, Hook, Limits, LoadError, LoadErrorKind, Plugin, Sandbox, Spec};
 
 use super::Shared;
@@ -27,6 +28,7 @@ pub struct Loader {
     config: Plugins,
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
+    chain: Arc<ArcSwap<Chain>>,
     generation: u64,
     known: BTreeMap<String, Known>,
     components: HashMap<String, (Arc<Component>, u64)>,
@@ -35,11 +37,14 @@ pub struct Loader {
     looked: u64,
     /// The directory could not be read at the last look.
     blind: bool,
+    /// The configuration is new: its chain has yet to be made, if only to say what is missing in it.
+    asked: bool,
 }
 
 /// What happened to one plugin when its files were last looked at.
 struct Known {
     looks: (Option<Look>, Option<Look>),
+    block: Result<PluginBlock, String>,
     status: Status,
     /// Digest and block of the live version.
     live: Option<(String, PluginBlock)>,
@@ -61,13 +66,32 @@ impl Loader {
             config,
             metrics,
             shared,
+            chain: Arc::default(),
             generation: 0,
             known: BTreeMap::new(),
             components: HashMap::new(),
             used: BTreeMap::new(),
             looked: 0,
             blind: false,
+            asked: false,
         }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.config.dir
+    }
+
+    /// Where the chain of this configuration is and will be.
+    pub(super) fn chain(&self) -> Arc<ArcSwap<Chain>> {
+        Arc::clone(&self.chain)
+    }
+
+    /// Takes another configuration, whose chain gets a place of its own; it is complete after the next look.
+    pub(super) fn configure(&mut self, config: Plugins) -> Arc<ArcSwap<Chain>> {
+        self.config = config;
+        self.chain = Arc::new(ArcSwap::new(self.chain.load_full()));
+        self.asked = true;
+        self.chain()
     }
 
     /// Looks at the directory once and swaps the chain if anything about it changed; says whether anything did.
@@ -83,7 +107,7 @@ impl Loader {
         }
         self.used.retain(|name, _| wanted.contains_key(name));
         let before: Vec<Arc<Entry>> = self.entries();
-        let mut changed = self.looked == 1;
+        let mut changed = self.looked == 1 || self.asked;
         let gone: Vec<String> = self.known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         for name in gone {
             tracing::info!(plugin = %name, "plugin removed: its file is gone");
@@ -109,9 +133,9 @@ impl Loader {
             tracing::error!("{} cannot be read, plugins stay as they are: {error}", self.config.dir.display());
         }
         self.blind = true;
-        let first = self.generation == 0;
+        let first = self.generation == 0 || self.asked;
         if first {
-            self.publish(&[]);
+            self.publish(&self.entries());
         }
         first
     }
@@ -119,7 +143,11 @@ impl Loader {
     fn is_news(&self, name: &str, wanted: &Wanted) -> bool {
         match self.known.get(name) {
             None => true,
-            Some(known) => known.looks != wanted.looks || known.retry.is_some_and(|(at, _)| Instant::now() >= at),
+            Some(known) => {
+                known.looks != wanted.looks
+                    || known.block != wanted.block
+                    || known.retry.is_some_and(|(at, _)| Instant::now() >= at)
+            }
         }
     }
 
@@ -127,11 +155,13 @@ impl Loader {
     async fn consider(&mut self, name: String, wanted: Wanted) {
         let mut known = self.known.remove(&name).unwrap_or_else(|| Known {
             looks: (None, None),
+            block: wanted.block.clone(),
             status: Status { state: State::Missing, entry: None, since: 0, error: None },
             live: None,
             retry: None,
         });
-        let looks = wanted.looks.clone();
+        known.looks.clone_from(&wanted.looks);
+        known.block.clone_from(&wanted.block);
         match self.version(&name, &wanted, &known).await {
             Ok(version) => {
                 known.retry = None;
@@ -146,7 +176,6 @@ impl Loader {
             }
             Err(refused) => refuse(&name, &mut known, refused),
         }
-        known.looks = looks;
         self.known.insert(name, known);
     }
 
@@ -231,8 +260,10 @@ impl Loader {
         let stale = table.values().filter(|status| status.state == State::Stale).count();
         self.metrics.stale.set(stale as i64);
         let same = entries.len() == before.len() && entries.iter().zip(before).all(|(a, b)| Arc::ptr_eq(a, b));
-        if same && self.generation > 0 {
-            self.shared.update(table);
+        // The table first: whoever sees the new generation finds its plugins described.
+        self.shared.update(table);
+        self.asked = false;
+        if same && self.generation > 0 && self.chain.load().missing == missing {
             return;
         }
         self.generation += 1;
@@ -240,7 +271,7 @@ impl Loader {
         if !missing.is_empty() {
             tracing::error!("not ready: required plugins are not loaded: {}", missing.join(", "));
         }
-        self.shared.publish(Chain::new(self.generation, entries, missing), table);
+        self.chain.store(Arc::new(Chain::new(self.generation, entries, missing)));
     }
 }
 

@@ -9,6 +9,7 @@ pub mod select;
 pub mod status;
 mod watch;
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -18,34 +19,58 @@ use sluice_sandbox::{Config, Sandbox};
 use self::chain::Chain;
 use self::load::Loader;
 use self::status::{State, Table};
+use self::watch::Ask;
 use crate::config;
 use crate::observe::metrics::Metrics;
+use crate::watch::Post;
 
-/// The live chain and what is known of every plugin.
+/// The chain of one configuration, and what is known of every plugin.
 #[derive(Clone)]
 pub struct Plugins {
     shared: Arc<Shared>,
+    /// Where the loader puts the chain until the configuration changes. Another configuration has another place, so that a call of the
+    /// old one never meets a chain of the new one, nor the other way round.
+    chain: Arc<ArcSwap<Chain>>,
+    post: Post<Ask>,
 }
 
+/// What is known of every plugin, whichever configuration asks.
+#[derive(Default)]
 pub(crate) struct Shared {
-    chain: ArcSwap<Chain>,
     table: Mutex<Table>,
 }
 
 impl Plugins {
     /// Loads what is in the directory and keeps watching it from a thread of its own. Returns when the first chain is live.
     pub fn start(config: &config::Plugins, metrics: &Arc<Metrics>) -> Result<Plugins, String> {
-        let shared =
-            Arc::new(Shared { chain: ArcSwap::from_pointee(Chain::default()), table: Mutex::new(Table::new()) });
+        let shared = Arc::new(Shared::default());
         let sandbox = Sandbox::new(Config::default()).map_err(|error| format!("the plugin sandbox: {error}"))?;
         let loader = Loader::new(sandbox, config.clone(), Arc::clone(metrics), Arc::clone(&shared));
-        watch::start(loader, config.dir.clone())?;
-        Ok(Plugins { shared })
+        let chain = loader.chain();
+        let post = watch::start(loader)?;
+        Ok(Plugins { shared, chain, post })
+    }
+
+    /// Loads what `config` asks for; this handle keeps the chain that it has. Returns when the new chain is complete, which may take as
+    /// long as compiling its plugins: not for a serving thread. A plugin that cannot be loaded is news of its own and no error here.
+    ///
+    /// # Errors
+    /// The loader is gone.
+    pub fn configure(&self, config: &config::Plugins) -> Result<Plugins, String> {
+        let (answer, configured) = channel();
+        self.post.send(Ask::Configure(Box::new(config.clone()), answer));
+        let chain = configured.recv().map_err(|_| "the plugin loader has ended")?;
+        Ok(Plugins { shared: Arc::clone(&self.shared), chain, post: self.post.clone() })
+    }
+
+    /// Has the directory looked at now; does not wait for it.
+    pub fn look(&self) {
+        self.post.send(Ask::Look);
     }
 
     /// The live chain; a call pins it from start to end.
     pub fn chain(&self) -> Arc<Chain> {
-        self.shared.chain.load_full()
+        self.chain.load_full()
     }
 
     /// The document of `GET /api/plugins`.
@@ -69,12 +94,6 @@ impl Plugins {
 }
 
 impl Shared {
-    fn publish(&self, chain: Chain, table: Table) {
-        // The table first: whoever sees the new generation finds its plugins described.
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = table;
-        self.chain.store(Arc::new(chain));
-    }
-
     fn update(&self, table: Table) {
         *self.table.lock().unwrap_or_else(PoisonError::into_inner) = table;
     }
