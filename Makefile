@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 
 PLUGINS := deny-words
-GUESTS := nop reads-all delta-nop response-guard delta-guard answers hostile tagger
+GUESTS := nop reads-all delta-nop response-guard delta-guard answers hostile tagger finisher kv-probe
 WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk

@@ -145,6 +145,25 @@ fn plugin_check_on_a_plugin_that_loads() {
 }
 
 #[test]
+fn plugin_check_shows_the_grants_that_a_plugin_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, words) in [
+        ("kv-probe", ["kv (waits for it)", "to keep what requests say", "grants: { kv: {} }"]),
+        ("finisher", ["on-request, on-finish, on-complete", "kv (optional)", "finisher 0.1.0"]),
+    ] {
+        let file = crate::python_client::root().join(format!("target/guests/{name}.wasm"));
+        if !file.is_file() {
+            sluice_tests::skip!("no target/guests/{name}.wasm: make guests");
+        }
+        let output = sluice(folder.path(), &[], &["plugin", "check", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", err(&output));
+        for word in words {
+            assert!(out(&output).contains(word), "{word} is not in:\n{}", out(&output));
+        }
+    }
+}
+
+#[test]
 fn plugin_new_writes_only_where_nothing_is() {
     let folder = tempfile::tempdir().unwrap();
     let made = sluice(folder.path(), &[], &["plugin", "new", "my-guard2"]);

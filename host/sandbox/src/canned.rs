@@ -8,8 +8,8 @@ use crate::view::{CallView, Fault, Kind, Level, Piece, Role, Texts};
 
 const REQUEST: &str = r#"{"model":"dry-run","messages":[{"role":"system","content":"Answer briefly."},{"role":"user","content":"Good morning."}]}"#;
 const REPLY: &str = r#"{"id":"dry-run","object":"chat.completion","created":0,"model":"dry-run","choices":[{"index":0,"message":{"role":"assistant","content":"Good morning to you."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}}"#;
-/// The finished call, as `on-complete` gets it.
-pub(crate) const COMPLETED: &str = r#"{"id":"dry-run","operation":"chat","dialect":"openai-chat","model":"dry-run","target":"dry-run/dry-run","outcome":"ok","status":200,"stream":false,"tokens":{"input":9,"output":5}}"#;
+/// The finished call, as `on-complete` gets it: a document of the published schema.
+pub(crate) const COMPLETED: &str = r#"{"ts":0,"time":"1970-01-01T00:00:00.000Z","id":"dry-run","outcome":"ok","status":200,"operation":"chat","dialect":"openai-chat","stream":false,"model":"dry-run","provider":"dry-run","upstream_model":"dry-run","attempts":1,"targets":[{"provider":"dry-run","model":"dry-run","status":200,"class":"ok","ms":2}],"us":2000,"tokens":{"input":9,"output":5},"generation":0}"#;
 pub(crate) const REPLY_TEXT: &str = "Good morning to you.";
 
 /// Without fields, so that boxing one allocates nothing.

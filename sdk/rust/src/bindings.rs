@@ -13,6 +13,7 @@ pub mod imports {
                 import sluice:plugin/call@0.1.0;
                 import sluice:plugin/reply@0.1.0;
                 import sluice:plugin/host@0.1.0;
+                import sluice:plugin/kv@0.1.0;
             }
         "#,
         path: "../../wit",
@@ -22,7 +23,7 @@ pub mod imports {
     });
 }
 
-pub use imports::sluice::plugin::{call, host, reply, text, types};
+pub use imports::sluice::plugin::{call, host, kv, reply, text, types};
 
 /// What every plugin exports: its manifest and its settings.
 pub mod base {
@@ -84,4 +85,32 @@ pub mod delta {
         },
     });
     pub use exports::sluice::plugin::on_delta::{Edit, Guest, Verdict, Window};
+}
+
+/// The `on-finish` hook.
+pub mod finish {
+    wit_bindgen::generate!({
+        inline: r#"
+            package sluice:sdk;
+            world finish { export sluice:plugin/on-finish@0.1.0; }
+        "#,
+        path: "../../wit",
+        pub_export_macro: true,
+        with: { "sluice:plugin/types@0.1.0": crate::bindings::types },
+    });
+    pub use exports::sluice::plugin::on_finish::Guest;
+}
+
+/// The `on-complete` hook.
+pub mod complete {
+    wit_bindgen::generate!({
+        inline: r#"
+            package sluice:sdk;
+            world complete { export sluice:plugin/on-complete@0.1.0; }
+        "#,
+        path: "../../wit",
+        pub_export_macro: true,
+        with: { "sluice:plugin/types@0.1.0": crate::bindings::types },
+    });
+    pub use exports::sluice::plugin::on_complete::Guest;
 }

@@ -44,6 +44,11 @@ impl Call {
         self.backend.dialect()
     }
 
+    /// The provider that the path names: `openai` for `/openai/v1/...`; `None` on the paths that name none.
+    pub fn prefix(&self) -> Option<String> {
+        self.backend.prefix()
+    }
+
     /// As the client wrote it, or as an earlier plugin changed it; empty where the client named none.
     pub fn model(&self) -> String {
         self.backend.model()
@@ -195,7 +200,7 @@ impl Call {
     }
 }
 
-/// The reply to the call, within `on_response`.
+/// The reply to the call, within `on_response` and, read-only, `on_finish`.
 pub struct Reply {
     backend: Backend,
 }
@@ -209,6 +214,17 @@ impl Reply {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn of(backend: Backend) -> Self {
         Reply { backend }
+    }
+
+    /// Whether there is a reply. In `on_finish` there may be none: a call that was refused or failed. Nothing can be read then but the
+    /// outcome.
+    pub fn exists(&self) -> bool {
+        !self.backend.reply_target().is_empty()
+    }
+
+    /// How the call ended: `ok`, `denied`, `answered`, `upstream-error`, `truncated`, `client-gone`, ...; only within `on_finish`.
+    pub fn outcome(&self) -> Option<String> {
+        self.backend.reply_outcome()
     }
 
     /// `provider/model` that answered; the plugin's name where an earlier plugin did.

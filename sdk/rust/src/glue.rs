@@ -2,7 +2,8 @@
 
 use crate::bindings::{delta, host, request, response, types};
 use crate::call::{Call, Reply};
-use crate::plugin::{OnDelta, OnRequest, OnResponse, Package, Plugin};
+use crate::finished::Finished;
+use crate::plugin::{OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, Package, Plugin};
 use crate::types::{DeltaVerdict, Denial, Fault, Kind, RequestVerdict, ResponseVerdict, Role, Window};
 use std::cell::OnceCell;
 use std::thread::LocalKey;
@@ -81,6 +82,19 @@ pub fn on_delta<P: OnDelta>(slot: &'static Slot<P>, window: delta::Window) -> Re
         DeltaVerdict::Finish(text) => delta::Verdict::Finish(text),
         DeltaVerdict::Stop(denial) => delta::Verdict::Stop(denial.into()),
     })
+}
+
+/// # Errors
+/// The author's fault.
+pub fn on_finish<P: OnFinish>(slot: &'static Slot<P>) -> Result<(), types::Fault> {
+    with(slot, |plugin| plugin.on_finish(&Call::current(), &Reply::current()))
+}
+
+/// # Errors
+/// The author's fault.
+pub fn on_complete<P: OnComplete>(slot: &'static Slot<P>, batch: Vec<String>) -> Result<(), types::Fault> {
+    let batch: Vec<Finished> = batch.into_iter().map(Finished::new).collect();
+    with(slot, |plugin| plugin.on_complete(&batch))
 }
 
 impl From<Denial> for types::Denial {

@@ -40,10 +40,12 @@
 #[doc(hidden)]
 pub mod bindings;
 mod call;
+mod finished;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod glue;
 pub mod host;
+pub mod kv;
 mod macros;
 mod plugin;
 pub mod search;
@@ -55,9 +57,10 @@ mod texts;
 mod types;
 
 pub use call::{Call, Reply};
-pub use host::{count, log, now_ms, random};
+pub use finished::Finished;
+pub use host::{count, digest, log, now_ms, random};
 #[doc(hidden)]
 pub use plugin::Package;
-pub use plugin::{Hook, NoSettings, OnDelta, OnRequest, OnResponse, Plugin};
+pub use plugin::{Grant, Hook, NoSettings, OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, Plugin};
 pub use texts::{Iter, Piece, Texts};
 pub use types::{DeltaVerdict, Denial, Fault, Kind, Level, RequestVerdict, ResponseVerdict, Role, Window};

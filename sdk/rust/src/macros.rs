@@ -2,8 +2,8 @@
 
 /// Exports a plugin with exactly the hooks named: `sluice::plugin!(Guard: on_request, on_delta);`, once per crate.
 ///
-/// Hooks are `on_request`, `on_response` and `on_delta`; for each the type must implement the trait of that name. Outside a component
-/// it only checks that it does.
+/// Hooks are `on_request`, `on_response`, `on_delta`, `on_finish` and `on_complete`; for each the type must implement the trait of that
+/// name. Outside a component it only checks that it does.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty : $($hook:ident),+ $(,)?) => {
@@ -40,11 +40,19 @@ macro_rules! __hook_bound {
         const fn check<T: $crate::OnDelta>() {}
         check::<$plugin>()
     }};
+    (on_finish, $plugin:ty) => {{
+        const fn check<T: $crate::OnFinish>() {}
+        check::<$plugin>()
+    }};
+    (on_complete, $plugin:ty) => {{
+        const fn check<T: $crate::OnComplete>() {}
+        check::<$plugin>()
+    }};
     ($other:ident, $plugin:ty) => {
         compile_error!(concat!(
             "no such hook: ",
             stringify!($other),
-            "; there are on_request, on_response and on_delta"
+            "; there are on_request, on_response, on_delta, on_finish and on_complete"
         ))
     };
 }
@@ -115,6 +123,28 @@ macro_rules! __export_hook {
         }
         #[cfg(target_family = "wasm")]
         $crate::bindings::delta::export!($component with_types_in $crate::bindings::delta);
+    };
+    (on_finish, $component:ident, $plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        impl $crate::bindings::finish::Guest for $component {
+            fn on_finish() -> ::std::result::Result<(), $crate::bindings::types::Fault> {
+                $crate::glue::on_finish(&PLUGIN)
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::finish::export!($component with_types_in $crate::bindings::finish);
+    };
+    (on_complete, $component:ident, $plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        impl $crate::bindings::complete::Guest for $component {
+            fn on_complete(
+                batch: ::std::vec::Vec<::std::string::String>,
+            ) -> ::std::result::Result<(), $crate::bindings::types::Fault> {
+                $crate::glue::on_complete(&PLUGIN, batch)
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::complete::export!($component with_types_in $crate::bindings::complete);
     };
     ($other:ident, $component:ident, $plugin:ty) => {};
 }

@@ -1,6 +1,7 @@
 //! What an author implements: one trait for the plugin, one for each hook.
 
 use crate::call::{Call, Reply};
+use crate::finished::Finished;
 use crate::types::{DeltaVerdict, Fault, RequestVerdict, ResponseVerdict, Window};
 use serde::de::DeserializeOwned;
 
@@ -13,6 +14,10 @@ pub enum Hook {
     OnResponse,
     /// For text of a reply before the client sees it.
     OnDelta,
+    /// Once per call, after its last byte.
+    OnFinish,
+    /// For finished calls, in batches.
+    OnComplete,
 }
 
 impl Hook {
@@ -22,7 +27,31 @@ impl Hook {
             Hook::OnRequest => "on-request",
             Hook::OnResponse => "on-response",
             Hook::OnDelta => "on-delta",
+            Hook::OnFinish => "on-finish",
+            Hook::OnComplete => "on-complete",
         }
+    }
+}
+
+/// A capability that a plugin wants, with the reason that the operator reads who grants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    name: &'static str,
+    reason: &'static str,
+    optional: bool,
+}
+
+impl Grant {
+    /// [`crate::kv`]: the plugin waits, visibly, until it is granted.
+    pub const fn kv(reason: &'static str) -> Self {
+        Grant { name: "kv", reason, optional: false }
+    }
+
+    /// The plugin serves without it too; what it asks for then is [`Fault::Denied`].
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
     }
 }
 
@@ -38,8 +67,8 @@ pub trait Plugin: Sized + 'static {
     /// without settings waits visibly for them in place of failing.
     const SCHEMA: &'static str = "";
 
-    /// Wanted capabilities as (name, reason), shown to the operator who grants them.
-    const GRANTS: &'static [(&'static str, &'static str)] = &[];
+    /// Wanted capabilities: `&[Grant::kv("to count requests of a key")]`.
+    const GRANTS: &'static [Grant] = &[];
 
     /// Once per instance, before any hook.
     ///
@@ -80,6 +109,25 @@ pub trait OnDelta: Plugin {
     fn on_delta(&self, call: &mut Call, window: &Window) -> Result<DeltaVerdict, Fault>;
 }
 
+/// Runs once per call after its last byte, however it ended, off the client's path. Reads the call, with what earlier hooks remembered
+/// and tagged, and the reply as the client got it.
+pub trait OnFinish: Plugin {
+    /// The call may have no reply: see [`Reply::exists`], and [`Reply::outcome`] for how it ended.
+    ///
+    /// # Errors
+    /// A fault is counted and logged; the client has its reply already.
+    fn on_finish(&self, call: &Call, reply: &Reply) -> Result<(), Fault>;
+}
+
+/// Gets finished calls in batches, off their path: to log, to ship.
+pub trait OnComplete: Plugin {
+    /// At most 256 documents, in the order in which the calls finished.
+    ///
+    /// # Errors
+    /// A fault is counted and logged; the batch does not come again.
+    fn on_complete(&self, batch: &[Finished]) -> Result<(), Fault>;
+}
+
 /// For plugins without settings; any field is an error.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,11 +157,14 @@ pub fn manifest<P: Plugin>(package: Package) -> String {
         out.push_str(P::SCHEMA);
     }
     if !P::GRANTS.is_empty() {
-        let grants: Vec<String> =
-            P::GRANTS.iter().map(|(name, why)| format!("{}:{}", quoted(name), quoted(why))).collect();
-        out.push_str(",\"grants\":{");
+        let one = |grant: &Grant| {
+            let (name, reason) = (quoted(grant.name), quoted(grant.reason));
+            format!("{{\"name\":{name},\"reason\":{reason},\"optional\":{}}}", grant.optional)
+        };
+        let grants: Vec<String> = P::GRANTS.iter().map(one).collect();
+        out.push_str(",\"grants\":[");
         out.push_str(&grants.join(","));
-        out.push('}');
+        out.push(']');
     }
     out.push('}');
     out

@@ -24,6 +24,7 @@
 
 mod document;
 mod fake;
+pub(crate) mod keys;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -31,10 +32,12 @@ mod stream;
 mod tests;
 
 pub use fake::FakeCall;
+pub use keys::{advance, grant_kv, kept, set_now_ms};
 pub(crate) use state::Backend;
 pub use stream::{End, Outcome, Stream};
 
-use crate::plugin::{OnDelta, Package, Plugin, manifest};
+use crate::finished::Finished;
+use crate::plugin::{OnComplete, OnDelta, Package, Plugin, manifest};
 use crate::types::{Fault, Level};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -94,7 +97,17 @@ pub fn configure<P: Plugin>(settings: &str) -> Result<P, Fault> {
             return Err(Fault::config(format!("settings: missing field `{field}`")));
         }
     }
-    P::configure(crate::settings::parse(settings)?)
+    let settings = crate::settings::parse(settings)?;
+    keys::configuring(|| P::configure(settings))
+}
+
+/// Hands finished calls over, as the documents that the gateway would write.
+///
+/// # Errors
+/// The plugin's fault.
+pub fn complete<P: OnComplete>(plugin: &P, documents: &[Value]) -> Result<(), Fault> {
+    let batch: Vec<Finished> = documents.iter().map(|document| Finished::new(document.to_string())).collect();
+    plugin.on_complete(&batch)
 }
 
 /// Streams these chunks of one text through the plugin and says what the client reads; see [`Stream`] for more.

@@ -107,6 +107,13 @@ pub fn new(name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// One wanted grant, with the line that gives it.
+fn grant(wanted: &sluice_sandbox::WantedGrant) {
+    let need = if wanted.optional { "optional" } else { "waits for it" };
+    let reason = if wanted.reason.is_empty() { "no reason given" } else { &wanted.reason };
+    println!("grants:    {} ({need}): {reason}; to allow it: grants: {{ {}: {{}} }}", wanted.name, wanted.name);
+}
+
 /// Says what a file is. Exits 1 if it would not load.
 pub fn check(file: &Path) -> ExitCode {
     let bytes = match fs::read(file) {
@@ -129,12 +136,19 @@ pub fn check(file: &Path) -> ExitCode {
     println!("size:      {} bytes", seen.size);
     println!("world:     sluice:plugin@{}", sluice_sandbox::INTERFACE_VERSION);
     println!("hooks:     {}", if seen.hooks.is_empty() { "none".to_owned() } else { seen.hooks.to_string() });
-    println!("manifest:  {}", if seen.has_about { "yes" } else { "no" });
+    match &seen.manifest {
+        Some(manifest) => println!("manifest:  {} {}", manifest.name, manifest.version),
+        None => println!("manifest:  {}", if seen.has_about { "cannot be read" } else { "none" }),
+    }
     println!("settings:  {}", if seen.has_lifecycle { "yes, by configure" } else { "not read" });
     println!("imports:   {}", list(&seen.imports));
     println!("exports:   {}", list(&seen.exports));
     println!("wasi:      {}", if seen.uses_wasi { "yes, empty: clocks and randomness only" } else { "no" });
-    println!("grants:    none needed");
+    match seen.manifest.as_ref().map(|manifest| manifest.grants.as_slice()) {
+        None => println!("grants:    not known, it says nothing of itself"),
+        Some([]) => println!("grants:    none needed"),
+        Some(wanted) => wanted.iter().for_each(grant),
+    }
     match seen.problem {
         None => {
             println!("loads:     yes");

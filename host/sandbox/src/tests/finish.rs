@@ -155,6 +155,19 @@ fn a_batch_beyond_its_bounds_reaches_no_guest() {
 }
 
 #[test]
+fn the_dry_runs_document_has_the_fields_of_the_schema() {
+    let schema = include_str!("../../../../wit/finished-call.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let document: serde_json::Value = serde_json::from_str(crate::canned::COMPLETED).unwrap();
+    for field in schema["required"].as_array().unwrap() {
+        assert!(document.get(field.as_str().unwrap()).is_some(), "{field} is missing");
+    }
+    for field in document.as_object().unwrap().keys() {
+        assert!(schema["properties"].get(field).is_some(), "{field} is not in the schema");
+    }
+}
+
+#[test]
 fn a_plugin_without_them_is_not_asked() {
     block_on(async {
         let plugin = load(&super::guests::passing(), spec("request-only")).await.unwrap();

@@ -17,6 +17,9 @@ impl Backend {
     pub(super) fn dialect(&self) -> String {
         call::dialect()
     }
+    pub(super) fn prefix(&self) -> Option<String> {
+        call::prefix()
+    }
     pub(super) fn model(&self) -> String {
         call::model()
     }
@@ -77,6 +80,9 @@ impl Backend {
     }
     pub(super) fn remaining_ms(&self) -> u64 {
         call::remaining_ms()
+    }
+    pub(super) fn reply_outcome(&self) -> Option<String> {
+        reply::outcome()
     }
     pub(super) fn reply_target(&self) -> String {
         reply::target()

@@ -3,7 +3,7 @@
 use super::state::{Backend, During, State};
 use super::stream::{Outcome, Stream};
 use crate::call::{Call, Reply};
-use crate::plugin::{OnDelta, OnRequest, OnResponse};
+use crate::plugin::{OnDelta, OnFinish, OnRequest, OnResponse};
 use crate::types::{Denial, Fault, RequestVerdict, ResponseVerdict};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -23,6 +23,7 @@ impl FakeCall {
             id: "fake-1".to_owned(),
             dialect: "openai-chat".to_owned(),
             operation: "chat".to_owned(),
+            prefix: None,
             streaming,
             attempt: 1,
             remaining_ms: 60_000,
@@ -34,6 +35,8 @@ impl FakeCall {
             target: "fake/model".to_owned(),
             request,
             reply: json!({ "object": "chat.completion", "choices": [] }),
+            replied: false,
+            outcome: None,
             during: During::Request,
         };
         FakeCall { state: Rc::new(RefCell::new(state)) }
@@ -71,6 +74,12 @@ impl FakeCall {
         self.with(|state| dialect.clone_into(&mut state.dialect))
     }
 
+    /// On a path that names this provider.
+    #[must_use]
+    pub fn prefix(self, provider: &str) -> Self {
+        self.with(|state| state.prefix = Some(provider.to_owned()))
+    }
+
     /// With a tag that an earlier plugin left.
     #[must_use]
     pub fn tag(self, key: &str, value: &str) -> Self {
@@ -88,7 +97,10 @@ impl FakeCall {
     /// Answered by this canonical reply.
     #[must_use]
     pub fn replied(self, reply: Value) -> Self {
-        self.with(|state| state.reply = reply)
+        self.with(|state| {
+            state.reply = reply;
+            state.replied = true;
+        })
     }
 
     /// Answered by one assistant message.
@@ -100,6 +112,12 @@ impl FakeCall {
             "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
             "usage": { "prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12 },
         }))
+    }
+
+    /// Ended so, for `on_finish`. Without: `ok` where there is a reply, else `denied`.
+    #[must_use]
+    pub fn outcome(self, outcome: &str) -> Self {
+        self.with(|state| state.outcome = Some(outcome.to_owned()))
     }
 
     /// Answered by that target, `provider/model`.
@@ -168,6 +186,15 @@ impl FakeCall {
                 _ => None,
             },
         )
+    }
+
+    /// Runs the hook on the call as it is over, with what the other hooks remembered.
+    ///
+    /// # Errors
+    /// The plugin's fault.
+    pub fn on_finish<P: OnFinish>(&mut self, plugin: &P) -> Result<(), Fault> {
+        let reply = Reply::of(self.backend());
+        self.transact(During::Finish, |call| plugin.on_finish(call, &reply), |()| None)
     }
 
     /// Streams these chunks of one text through the hook; for other kinds see [`Stream`].

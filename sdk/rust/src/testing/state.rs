@@ -4,7 +4,7 @@ use super::document;
 use crate::texts::Texts;
 use crate::types::Fault;
 use serde_json::Value;
-use std::cell::{Ref, RefCell};
+use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ pub(crate) enum During {
     Request,
     Response,
     Delta,
+    Finish,
 }
 
 /// What a failing hook leaves as it was.
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(super) id: String,
     pub(super) dialect: String,
     pub(super) operation: String,
+    pub(super) prefix: Option<String>,
     pub(super) streaming: bool,
     pub(super) attempt: u32,
     pub(super) remaining_ms: u64,
@@ -38,6 +40,10 @@ pub(crate) struct State {
     pub(super) target: String,
     pub(super) request: Value,
     pub(super) reply: Value,
+    /// A test gave a reply; without one a call finishes without.
+    pub(super) replied: bool,
+    /// `ok` or `denied` where the test says nothing.
+    pub(super) outcome: Option<String>,
     pub(super) during: During,
 }
 
@@ -52,6 +58,21 @@ fn parse(json: &str) -> Result<Value, Fault> {
 impl Backend {
     fn read(&self) -> Ref<'_, State> {
         self.0.borrow()
+    }
+
+    /// The reply, unless the call is over and got none.
+    fn reply(&self) -> Option<Ref<'_, State>> {
+        let state = self.read();
+        (state.replied || state.during != During::Finish).then_some(state)
+    }
+
+    /// What a call that is over may not have changed any more.
+    fn open(&self) -> Result<RefMut<'_, State>, Fault> {
+        let state = self.0.borrow_mut();
+        match state.during {
+            During::Finish => Err(Fault::Invalid("the call is over: on-finish changes nothing".to_owned())),
+            _ => Ok(state),
+        }
     }
 
     fn edit<V>(&self, during: During, edit: impl FnOnce(&mut State) -> Result<V, String>) -> Result<V, Fault> {
@@ -71,6 +92,9 @@ impl Backend {
     }
     pub(crate) fn dialect(&self) -> String {
         self.read().dialect.clone()
+    }
+    pub(crate) fn prefix(&self) -> Option<String> {
+        self.read().prefix.clone()
     }
     pub(crate) fn model(&self) -> String {
         self.read().request.get("model").and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -103,7 +127,7 @@ impl Backend {
         if value.chars().any(|c| c.is_control()) {
             return Err(Fault::Invalid(format!("the value of {name} has control characters")));
         }
-        self.0.borrow_mut().reply_headers.insert(name, value.to_owned());
+        self.open()?.reply_headers.insert(name, value.to_owned());
         Ok(())
     }
 
@@ -156,7 +180,7 @@ impl Backend {
         self.read().remembered.get(key).cloned()
     }
     pub(crate) fn remember(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.open()?;
         let others = state.remembered.iter().filter(|(other, _)| other.as_str() != key);
         let size: usize = others.map(|(other, value)| other.len() + value.len()).sum();
         if size + key.len() + value.len() > MAX_REMEMBERED {
@@ -166,7 +190,7 @@ impl Backend {
         Ok(())
     }
     pub(crate) fn tag(&self, key: &str, value: &str) -> Result<(), Fault> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.open()?;
         if state.tags.len() >= MAX_TAGS && !state.tags.contains_key(key) {
             return Err(Fault::Invalid(format!("more than {MAX_TAGS} tags")));
         }
@@ -180,15 +204,20 @@ impl Backend {
         self.read().remaining_ms
     }
 
+    pub(crate) fn reply_outcome(&self) -> Option<String> {
+        let state = self.read();
+        let usual = if state.replied { "ok" } else { "denied" };
+        (state.during == During::Finish).then(|| state.outcome.clone().unwrap_or_else(|| usual.to_owned()))
+    }
     pub(crate) fn reply_target(&self) -> String {
-        self.read().target.clone()
+        self.reply().map(|state| state.target.clone()).unwrap_or_default()
     }
     pub(crate) fn reply_texts(&self) -> Texts {
-        let state = self.read();
+        let Some(state) = self.reply() else { return Texts::default() };
         document::texts(&state.reply, &document::of_reply(&state.reply))
     }
     pub(crate) fn reply_tool_name(&self, piece: u32) -> Option<String> {
-        document::of_reply(&self.read().reply).into_iter().nth(piece as usize)?.tool
+        document::of_reply(&self.reply()?.reply).into_iter().nth(piece as usize)?.tool
     }
     pub(crate) fn reply_set_text(&self, piece: u32, text: &str) -> Result<(), Fault> {
         self.edit(During::Response, |state| {
@@ -198,11 +227,11 @@ impl Backend {
         })
     }
     pub(crate) fn reply_finish_reason(&self, choice: u32) -> Option<String> {
-        let reason = self.read().reply.pointer(&format!("/choices/{choice}/finish_reason"))?.as_str()?.to_owned();
+        let reason = self.reply()?.reply.pointer(&format!("/choices/{choice}/finish_reason"))?.as_str()?.to_owned();
         Some(reason)
     }
     pub(crate) fn reply_tokens(&self, class: &str) -> Option<u64> {
-        let state = self.read();
+        let state = self.reply()?;
         let number = |pointer: &str| state.reply.pointer(pointer).and_then(Value::as_u64);
         let cached = number("/usage/prompt_tokens_details/cached_tokens");
         let reasoning = number("/usage/completion_tokens_details/reasoning_tokens");
@@ -215,7 +244,7 @@ impl Backend {
         }
     }
     pub(crate) fn reply_get(&self, pointer: &str) -> Option<String> {
-        self.read().reply.pointer(pointer).map(Value::to_string)
+        self.reply()?.reply.pointer(pointer).map(Value::to_string)
     }
     pub(crate) fn reply_set(&self, pointer: &str, json: &str) -> Result<(), Fault> {
         let value = parse(json)?;
@@ -225,10 +254,10 @@ impl Backend {
         self.edit(During::Response, |state| document::remove(&mut state.reply, pointer))
     }
     pub(crate) fn reply_first_byte_ms(&self) -> u32 {
-        1
+        self.reply().map_or(0, |_| 1)
     }
     pub(crate) fn reply_total_ms(&self) -> u32 {
-        2
+        self.reply().map_or(0, |_| 2)
     }
 }
 

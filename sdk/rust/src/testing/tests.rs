@@ -1,3 +1,5 @@
+mod finish;
+
 use super::*;
 use crate::search::Words;
 use crate::*;

@@ -1,14 +1,15 @@
 //! One component with every way to misbehave: `mode` says how, `hook` where, `trigger` when.
 //!
-//! A call without the trigger in its newest user text (or in the text of the reply or window at hand) is served as by a plugin that does
-//! nothing, so that the file passes the gateway's dry run. An empty trigger misbehaves always, the dry run included.
+//! A call without the trigger in its newest user text (or in the text of the reply or window at hand, or in the document of a finished
+//! call) is served as by a plugin that does nothing, so that the file passes the gateway's dry run. An empty trigger misbehaves always, the
+//! dry run included.
 
 // Misbehaving is what this plugin is for.
 #![allow(clippy::panic)]
 
 use sluice::{
-    Call, DeltaVerdict, Denial, Fault, Hook, Level, OnDelta, OnRequest, OnResponse, Plugin, Reply, RequestVerdict,
-    ResponseVerdict, Window,
+    Call, DeltaVerdict, Denial, Fault, Finished, Grant, Hook, Level, OnComplete, OnDelta, OnFinish, OnRequest,
+    OnResponse, Plugin, Reply, RequestVerdict, ResponseVerdict, Window,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -28,7 +29,7 @@ enum Mode {
     Recurse,
     /// Allocates for ever.
     GrabMemory,
-    /// Answers with 20 MiB.
+    /// Answers with 20 MiB; after a call's end with a fault of that size.
     HugeResult,
     /// Answers with bytes that are not UTF-8.
     BadText,
@@ -47,6 +48,8 @@ enum Mode {
     Fault,
     /// Remembers more than a call keeps, and passes the error on.
     HugeRemember,
+    /// Keeps 4 KiB under a new key for ever, until there is a fault, which it passes on.
+    KvFlood,
     /// Writes 1,000 log lines of 8 KiB and passes.
     LogFlood,
     /// Edits every text to `EDITED`, then aborts; in windows it only aborts.
@@ -65,6 +68,8 @@ enum Where {
     Request,
     Response,
     Delta,
+    Finish,
+    Complete,
 }
 
 #[derive(serde::Deserialize)]
@@ -93,7 +98,8 @@ struct Hostile {
 
 impl Plugin for Hostile {
     type Settings = Settings;
-    const SCHEMA: &'static str = r#"{"type":"object","required":["mode"],"properties":{"mode":{"type":"string"},"hook":{"enum":["request","response","delta"]},"trigger":{"type":"string"}}}"#;
+    const SCHEMA: &'static str = r#"{"type":"object","required":["mode"],"properties":{"mode":{"type":"string"},"hook":{"enum":["request","response","delta","finish","complete"]},"trigger":{"type":"string"}}}"#;
+    const GRANTS: &'static [Grant] = &[Grant::kv("to fill it").optional()];
 
     fn configure(settings: Settings) -> Result<Self, Fault> {
         match settings.mode {
@@ -110,6 +116,8 @@ impl Plugin for Hostile {
             Where::Request => Hook::OnRequest,
             Where::Response => Hook::OnResponse,
             Where::Delta => Hook::OnDelta,
+            Where::Finish => Hook::OnFinish,
+            Where::Complete => Hook::OnComplete,
         }])
     }
 }
@@ -154,8 +162,8 @@ impl Hostile {
                 || text().contains(&self.trigger))
     }
 
-    /// What is the same in every hook. Modes that concern verdicts and edits return.
-    fn misbehave(&self, call: &mut Call) -> Result<(), Fault> {
+    /// What is the same in every hook. Modes that concern verdicts and edits return, as do those of a call where there is none to edit.
+    fn misbehave(&self, call: Option<&mut Call>) -> Result<(), Fault> {
         match self.mode {
             Mode::Trap => std::process::abort(),
             Mode::Panic => panic!("this plugin panics on purpose"),
@@ -168,8 +176,15 @@ impl Hostile {
             Mode::Sleep => std::thread::sleep(Duration::from_secs(60)),
             Mode::Fault => return Err(Fault::Unavailable("this plugin faults on purpose".to_owned())),
             Mode::HugeRemember => {
-                for n in 0..32 {
-                    call.remember_bytes(&format!("k{n}"), &vec![7; 16 * 1024])?;
+                if let Some(call) = call {
+                    for n in 0..32 {
+                        call.remember_bytes(&format!("k{n}"), &vec![7; 16 * 1024])?;
+                    }
+                }
+            }
+            Mode::KvFlood => {
+                for n in 0u64.. {
+                    sluice::kv::set(&format!("flood-{n}"), [7; 4096], None)?;
                 }
             }
             Mode::LogFlood => {
@@ -181,6 +196,17 @@ impl Hostile {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What is left of answering once a call is over: a fault.
+    fn after_the_end(&self) -> Result<(), Fault> {
+        self.misbehave(None)?;
+        self.after_edits()?;
+        match self.mode {
+            Mode::HugeResult => Err(Fault::internal(huge())),
+            Mode::BadText => Err(Fault::internal(bad_text())),
+            _ => Ok(()),
+        }
     }
 
     fn denial(&self) -> Option<Denial> {
@@ -205,7 +231,7 @@ impl OnRequest for Hostile {
         if !self.armed(Where::Request, call, String::new) {
             return Ok(RequestVerdict::Pass);
         }
-        self.misbehave(call)?;
+        self.misbehave(Some(call))?;
         if self.edits() {
             for piece in &call.texts() {
                 call.set_text(piece.index, "EDITED")?;
@@ -234,7 +260,7 @@ impl OnResponse for Hostile {
         if !self.armed(Where::Response, call, || reply.texts().joined().to_owned()) {
             return Ok(ResponseVerdict::Pass);
         }
-        self.misbehave(call)?;
+        self.misbehave(Some(call))?;
         if self.edits() {
             for piece in &reply.texts() {
                 reply.set_text(piece.index, "EDITED")?;
@@ -263,7 +289,7 @@ impl OnDelta for Hostile {
         if !self.armed(Where::Delta, call, || window.text.clone()) {
             return Ok(DeltaVerdict::PASS);
         }
-        self.misbehave(call)?;
+        self.misbehave(Some(call))?;
         if self.edits() {
             // Refused once the head of a stream is out; the trap comes all the same.
             let _ = call.set_reply_header("x-edited", "yes");
@@ -285,4 +311,21 @@ impl OnDelta for Hostile {
     }
 }
 
-sluice::plugin!(Hostile: on_request, on_response, on_delta);
+impl OnFinish for Hostile {
+    fn on_finish(&self, call: &Call, reply: &Reply) -> Result<(), Fault> {
+        if self.armed(Where::Finish, call, || reply.texts().joined().to_owned()) {
+            self.after_the_end()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl OnComplete for Hostile {
+    fn on_complete(&self, batch: &[Finished]) -> Result<(), Fault> {
+        let armed = self.hook == Where::Complete && batch.iter().any(|call| call.json().contains(&self.trigger));
+        if armed { self.after_the_end() } else { Ok(()) }
+    }
+}
+
+sluice::plugin!(Hostile: on_request, on_response, on_delta, on_finish, on_complete);

@@ -8,6 +8,10 @@ static FILES: &[(&str, &str)] = &[
     (".cargo/config.toml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/template/.cargo/config.toml"))),
     (".gitignore", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/template/gitignore"))),
     ("vendor/sdk/rust/Cargo.toml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/Cargo.toml"))),
+    (
+        "vendor/wit/finished-call.schema.json",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/finished-call.schema.json")),
+    ),
     ("vendor/wit/plugin.wit", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/plugin.wit"))),
     (
         "vendor/sdk/rust/src/bindings.rs",
@@ -17,6 +21,15 @@ static FILES: &[(&str, &str)] = &[
     (
         "vendor/sdk/rust/src/call/component.rs",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/call/component.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/finished.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/finished.rs")),
+    ),
+    ("vendor/sdk/rust/src/kv.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/kv.rs"))),
+    (
+        "vendor/sdk/rust/src/testing/keys.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/keys.rs")),
     ),
     ("vendor/sdk/rust/src/glue.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/glue.rs"))),
     ("vendor/sdk/rust/src/host.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/host.rs"))),
@@ -73,6 +86,10 @@ static FILES: &[(&str, &str)] = &[
         "vendor/sdk/rust/src/testing/tests.rs",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests.rs")),
     ),
+    (
+        "vendor/sdk/rust/src/testing/tests/finish.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests/finish.rs")),
+    ),
     ("vendor/sdk/rust/src/texts.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/texts.rs"))),
     ("vendor/sdk/rust/src/types.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/types.rs"))),
 ];
@@ -108,8 +125,8 @@ mod tests {
     #[test]
     fn every_file_of_sdk_and_template_is_in_it() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        // TEMPLATE.md explains the template and stays behind; the SDK's manifest and the interface are two more.
-        let expected = count(&root.join("sdk/template")) - 1 + count(&root.join("sdk/rust/src")) + 2;
+        // TEMPLATE.md explains the template and stays behind; the SDK's manifest, the interface and the schema are three more.
+        let expected = count(&root.join("sdk/template")) - 1 + count(&root.join("sdk/rust/src")) + 3;
         assert_eq!(FILES.len(), expected);
     }
 
