@@ -13,6 +13,7 @@ mod documents;
 mod first_programs;
 mod graceful_stop;
 mod house;
+mod listing;
 mod names;
 mod plugins_files;
 mod plugins_hostile;

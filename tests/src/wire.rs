@@ -102,6 +102,11 @@ pub fn of(provider: &str) -> Vec<Case> {
     read(&folder().join(format!("{provider}.jsonl")))
 }
 
+/// Recorded answers to `GET .../models`, of several providers and shapes.
+pub fn lists() -> Vec<Case> {
+    read(&folder().join("lists/models.jsonl"))
+}
+
 fn read(path: &PathBuf) -> Vec<Case> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let parse = |line: &str| -> Case {

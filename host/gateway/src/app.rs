@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::{Clients as Who, Config};
+use crate::config::{self, Clients as Who, Config};
 use crate::governance::keys::Keys;
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Format};
@@ -12,6 +12,7 @@ use crate::observe::recent::Recent;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
+use crate::providers::listing::Listings;
 use crate::server::{Limits, Names, Options, Shutdown};
 
 /// Said by the demo provider in every reply.
@@ -30,6 +31,8 @@ pub struct Core {
     pub options: Arc<Options>,
     /// How requests to providers leave the machine.
     pub way: Arc<Way>,
+    /// What providers list themselves. Outlives configurations, so that an edit costs no list.
+    pub listings: Arc<Listings>,
     /// The last calls, for the page.
     pub recent: Arc<Recent>,
     /// The demo provider's name in records.
@@ -48,15 +51,17 @@ impl Core {
         let metrics = Arc::new(Metrics::new().map_err(|error| format!("metrics: {error}"))?);
         let log =
             AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
-        let providers =
-            config.providers.iter().map(|p| Provider::new(p.clone(), &metrics)).collect::<Result<Vec<_>, _>>()?;
         let way = Way::new(&config.network)?;
+        let listings = Arc::new(Listings::default());
+        let provider = |row: &config::Provider| Provider::new(row.clone(), &metrics, &listings, &way);
+        let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         let plugins = Plugins::start(&config.plugins, &metrics)?;
         Ok(Core {
             keys: Keys::new(&config.keys),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
             options: Arc::new(options(&config)),
             way,
+            listings,
             echo: Arc::from("echo"),
             started: unix_seconds(),
             providers,

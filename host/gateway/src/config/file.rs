@@ -141,7 +141,7 @@ pub(super) struct Provider {
     /// The provider's keys, each a secret or a mapping. Without it, a built-in provider takes its key from the environment; `[]`
     /// sends none.
     pub(super) keys: Option<Vec<ProviderKeyEntry>>,
-    /// Models it serves, so that `/v1` finds them by their bare names and lists them.
+    /// Models it serves, so that `/v1` finds them by their bare names and lists them even when the provider's own list cannot be had.
     pub(super) models: Vec<String>,
     /// Whether to ask for the usage of streams whose client did not ask; the client does not see it.
     pub(super) meter: bool,

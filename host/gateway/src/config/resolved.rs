@@ -108,7 +108,7 @@ impl Dialect {
 }
 
 /// Where a provider is. Operations are appended to `path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
     pub https: bool,
     /// A name or an address; IPv6 in brackets, as it stands in a URL.
@@ -288,6 +288,19 @@ impl fmt::Debug for PluginBlock {
             .field("settings", &settings.as_ref().map(|text| format!("{} bytes", text.len())))
             .field("limits", limits)
             .finish()
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    /// As it stands before an operation's path: without a trailing slash, and without a port that the scheme implies.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BaseUrl { https, host, port, path } = self;
+        let (scheme, implied) = if *https { ("https", 443) } else { ("http", 80) };
+        if *port == implied {
+            write!(out, "{scheme}://{host}{path}")
+        } else {
+            write!(out, "{scheme}://{host}:{port}{path}")
+        }
     }
 }
 

@@ -60,9 +60,9 @@ enum Step {
 pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
     let core = &core;
     match &inbound.road.operation {
-        Operation::Models => return models::list(core, inbound.road.provider, inbound.caller.as_ref()),
+        Operation::Models => return models::list(core, inbound.road.provider, inbound.caller.as_ref()).await,
         Operation::Model(id) => {
-            return models::get(core, inbound.road.provider, inbound.caller.as_ref(), id, &inbound.id);
+            return models::get(core, inbound.road.provider, inbound.caller.as_ref(), id, &inbound.id).await;
         }
         Operation::Chat => {}
     }

@@ -1,8 +1,13 @@
-//! `GET /v1/models` and `/v1/models/{id}`: the names that can be called, from the configuration alone.
+//! `GET /v1/models` and `/v1/models/{id}`: the names that can be called, from the configuration and from what providers list themselves.
+//!
+//! What a provider lists is only shown, never used to route: a bare name goes where the configuration says.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::openai_chat::error;
 
@@ -12,61 +17,163 @@ use crate::app::Core;
 use crate::config::glob;
 use crate::exchange::{Reply, ReplyBody};
 use crate::governance::keys::Caller;
+use crate::providers::Provider;
+use crate::providers::listing::Models;
 
-/// The list, as far as the caller may use it.
-pub fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) -> Reply {
-    let data: Vec<Value> = names(core, prefix, caller).map(|name| one(core, prefix, &name)).collect();
-    json_reply(StatusCode::OK, &json!({ "object": "list", "data": data }))
-}
+/// Names between two turns for other calls of the thread: a list may be long, and a key's patterns many.
+const TURN: usize = 512;
+/// Longer names are not looked up in demo mode, which knows every name.
+const LONGEST: usize = 256;
 
-/// One model, or a 404 in the client's dialect.
-pub fn get(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
-    if names(core, prefix, caller).any(|name| name == id)
-        || is_listed_bare(core, prefix, caller, id)
-        || (core.config.demo && id.len() <= 256)
-    {
-        return json_reply(StatusCode::OK, &one(core, prefix, id));
+/// The list, as far as the caller may use it: aliases first, then each provider's models, those that the configuration names before
+/// those that the provider adds.
+pub async fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) -> Reply {
+    let asked: Vec<&Provider> =
+        core.providers.iter().filter(|provider| prefix.is_none_or(|prefix| *provider.name == *prefix)).collect();
+    let known = join_all(asked.iter().map(|provider| provider.listing.known())).await;
+    let mut page = Page { core, prefix, caller, names: HashSet::new(), text: String::new() };
+    if core.config.demo {
+        page.add(&core.echo, None, None);
     }
-    let shown: String = id.chars().take(200).collect();
-    let failure = Failure::new(
-        Blame::Client,
-        404,
-        "invalid_request_error",
-        "model_not_found",
-        format!("The model `{shown}` is not listed here. GET /v1/models lists those that are."),
-    )
-    .with_param("model");
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("x-sluice-error-source", HeaderValue::from_static("client"));
-    reply::with(StatusCode::NOT_FOUND, headers, ReplyBody::whole(error::render(&failure, call)))
+    if prefix.is_none() {
+        for (alias, _) in &core.config.aliases {
+            page.alias(alias);
+        }
+    }
+    for (provider, models) in asked.iter().zip(&known) {
+        let models = models.as_deref();
+        for name in &provider.config.models {
+            page.model(provider, name, models);
+        }
+        for (at, entry) in models.iter().flat_map(|models| models.iter()).enumerate() {
+            if provider.credentials.serve(entry.id()) {
+                page.model(provider, entry.id(), models);
+            }
+            if at % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    json_reply(StatusCode::OK, format!("{{\"object\":\"list\",\"data\":[{}]}}", page.text))
 }
 
-/// Under a provider's prefix that provider's own names, without the provider before them.
-fn names<'a>(
+/// One model, or a 404 in the client's dialect; a 502 where only a provider that cannot be asked could know.
+pub async fn get(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
+    match look_up(core, prefix, caller, id).await {
+        Ok(text) => json_reply(StatusCode::OK, text),
+        Err(failure) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert("x-sluice-error-source", HeaderValue::from_static(failure.blame.as_str()));
+            let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            reply::with(status, headers, ReplyBody::whole(error::render(&failure, call)))
+        }
+    }
+}
+
+async fn look_up(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str) -> Result<String, Failure> {
+    let unknown = || {
+        let shown: String = id.chars().take(200).collect();
+        let message = format!("The model `{shown}` is not listed here. GET /v1/models lists those that are.");
+        Failure::new(Blame::Client, 404, "invalid_request_error", "model_not_found", message).with_param("model")
+    };
+    if caller.is_some_and(|caller| admit(core, caller, prefix, Some(id)).is_err()) {
+        return Err(unknown());
+    }
+    let (provider, model) = match route::resolve(core, prefix, Some(id)) {
+        Ok(Route::Echo) if id.len() <= LONGEST => return Ok(object(core, id, None, None)),
+        Ok(Route::Provider { at, model: Some(model) }) => match core.providers.get(at) {
+            Some(provider) => (provider, model),
+            None => return Err(unknown()),
+        },
+        _ => return Err(unknown()),
+    };
+    let alias = prefix.is_none() && core.alias(id).is_some();
+    if alias || provider.config.models.contains(&model) {
+        return Ok(object(core, id, Some((provider, &model)), provider.listing.held().as_deref()));
+    }
+    let Some(models) = provider.listing.known().await else {
+        let message =
+            format!("The provider `{}` cannot be asked for its models just now; calls may still work.", provider.name);
+        return Err(Failure::bad_gateway("models_unknown", message));
+    };
+    if models.get(&model).is_none() || !provider.credentials.serve(&model) {
+        return Err(unknown());
+    }
+    Ok(object(core, id, Some((provider, &model)), Some(&models)))
+}
+
+/// A list in the making.
+struct Page<'a> {
     core: &'a Core,
     prefix: Option<&'a str>,
     caller: Option<&'a Caller>,
-) -> Box<dyn Iterator<Item = String> + 'a> {
-    let allowed = move |name: &String| caller.is_none_or(|caller| admit(core, caller, prefix, Some(name)).is_ok());
-    match prefix {
-        Some(prefix) => Box::new(
-            core.provider_named(prefix)
-                .and_then(|at| core.providers.get(at))
-                .into_iter()
-                .flat_map(|provider| provider.config.models.clone())
-                .filter(allowed),
-        ),
-        None => Box::new(core.known_models().filter(allowed)),
+    names: HashSet<String>,
+    /// The objects so far, with commas.
+    text: String,
+}
+
+impl Page<'_> {
+    fn alias(&mut self, alias: &str) {
+        if self.caller.is_some_and(|caller| admit(self.core, caller, None, Some(alias)).is_err()) {
+            return;
+        }
+        match route::resolve(self.core, None, Some(alias)) {
+            Ok(Route::Provider { at, model: Some(model) }) => {
+                let target = self.core.providers.get(at).map(|provider| (provider, model.as_str()));
+                let models = target.and_then(|(provider, _)| provider.listing.held());
+                self.add(alias, target, models.as_deref());
+            }
+            _ => self.add(alias, None, None),
+        }
+    }
+
+    /// Under a provider's prefix a model has its bare name. On `/v1` the provider stands before it, unless the caller's key only knows
+    /// the bare name, and that leads here.
+    fn model(&mut self, provider: &Provider, model: &str, models: Option<&Models>) {
+        let full = format!("{}/{model}", provider.name);
+        let lists = |name: &str| {
+            self.caller.is_none_or(|caller| {
+                caller.models.is_empty() || caller.models.iter().any(|pattern| glob(pattern, name))
+            })
+        };
+        let name = match self.prefix {
+            Some(_) if lists(model) || lists(&full) => model,
+            None if lists(&full) => &full,
+            None if lists(model) && leads_to(self.core, model, provider) => model,
+            _ => return,
+        };
+        self.add(name, Some((provider, model)), models);
+    }
+
+    fn add(&mut self, name: &str, target: Option<(&Provider, &str)>, models: Option<&Models>) {
+        if !self.names.insert(name.to_owned()) {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push(',');
+        }
+        self.text.push_str(&object(self.core, name, target, models));
     }
 }
 
-/// On `/v1` a model that one provider lists can be called by its bare name, so it can be looked up by it.
-fn is_listed_bare(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str) -> bool {
-    let serving = core.providers.iter().filter(|provider| provider.config.models.iter().any(|model| model == id));
-    prefix.is_none()
-        && serving.count() == 1
-        && caller.is_none_or(|caller| admit(core, caller, prefix, Some(id)).is_ok())
+/// Whether the bare name is that provider's model of that name.
+fn leads_to(core: &Core, name: &str, provider: &Provider) -> bool {
+    let Ok(Route::Provider { at, model: Some(model) }) = route::resolve(core, None, Some(name)) else { return false };
+    model == name && core.providers.get(at).is_some_and(|found| found.name == provider.name)
+}
+
+/// One model under the name that is shown: as its provider describes it, where it does.
+fn object(core: &Core, name: &str, target: Option<(&Provider, &str)>, models: Option<&Models>) -> String {
+    if let Some((_, model)) = target
+        && let Some(entry) = models.and_then(|models| models.get(model))
+    {
+        let mut text = String::new();
+        entry.write(name, &mut text);
+        return text;
+    }
+    let owner = target.map_or("sluice", |(provider, _)| &*provider.name);
+    json!({ "id": name, "object": "model", "created": core.started, "owned_by": owner }).to_string()
 }
 
 /// Whether the caller's key may ask for this name: as the client says it, or as `provider/model` that it leads to.
@@ -97,16 +204,8 @@ pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&s
     refused(format!("Your key may not use the model `{}`.", name.chars().take(200).collect::<String>()))
 }
 
-fn one(core: &Core, prefix: Option<&str>, name: &str) -> Value {
-    let owner = match route::resolve(core, prefix, Some(name)) {
-        Ok(Route::Provider { at, .. }) => core.providers.get(at).map_or("sluice", |provider| &provider.name),
-        _ => "sluice",
-    };
-    json!({ "id": name, "object": "model", "created": core.started, "owned_by": owner })
-}
-
-fn json_reply(status: StatusCode, value: &Value) -> Reply {
+fn json_reply(status: StatusCode, text: String) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply::with(status, headers, ReplyBody::whole(Bytes::from(value.to_string())))
+    reply::with(status, headers, ReplyBody::whole(Bytes::from(text)))
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::config::{ProviderKey, glob};
+use crate::config::{ProviderKey, allows};
+
+/// Keys that one question for a list tries: the question as a whole has its own deadline.
+const MOST_TO_LIST: usize = 3;
 
 /// The keys of one provider as headers that are ready to send.
 pub struct Credentials {
@@ -40,7 +43,7 @@ impl Credentials {
         if self.keys.is_empty() {
             return Ok(None);
         }
-        let fits = |key: &&Key| key.models.is_empty() || key.models.iter().any(|pattern| glob(pattern, model));
+        let fits = |key: &&Key| allows(&key.models, model);
         let total: f64 = self.keys.iter().filter(fits).map(|key| key.weight).sum();
         let mut at = if self.keys.len() == 1 { 0.0 } else { fastrand::f64() * total };
         let mut chosen = None;
@@ -55,6 +58,18 @@ impl Credentials {
             return Err(format!("no key lists `{model}` under `models:`"));
         }
         Ok(chosen)
+    }
+
+    /// Keys to ask for a list of models with, the heaviest first: any key's list is the provider's, and one may have been revoked.
+    pub fn to_list(&self) -> Vec<HeaderValue> {
+        let mut keys: Vec<&Key> = self.keys.iter().collect();
+        keys.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        keys.into_iter().take(MOST_TO_LIST).map(|key| key.bearer.clone()).collect()
+    }
+
+    /// Whether a call for the model would find a key, or needs none.
+    pub fn serve(&self, model: &str) -> bool {
+        self.keys.is_empty() || self.keys.iter().any(|key| allows(&key.models, model))
     }
 }
 
@@ -98,6 +113,17 @@ mod tests {
         assert!(credentials.choose("gpt-4o").is_err());
         assert!(credentials.choose("o3-mini").unwrap().is_some());
         assert!(Credentials::new(&[]).unwrap().choose("x").unwrap().is_none());
+    }
+
+    #[test]
+    fn lists_are_asked_for_with_the_heaviest_keys_and_hold_what_a_key_serves() {
+        let keys = [key("a", 1.0, &[]), key("b", 5.0, &["o3*"]), key("c", 2.0, &[]), key("d", 0.5, &[])];
+        let credentials = Credentials::new(&keys).unwrap();
+        assert_eq!(credentials.to_list(), ["Bearer b", "Bearer c", "Bearer a"]);
+        assert!(credentials.serve("gpt-4o"));
+        let narrow = Credentials::new(&keys[1..2]).unwrap();
+        assert!(narrow.serve("o3-mini") && !narrow.serve("gpt-4o"));
+        assert!(Credentials::new(&[]).unwrap().serve("x"));
     }
 
     #[test]

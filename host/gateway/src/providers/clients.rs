@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::client::Client;
+use super::listing::Asker;
 use super::tls;
 use crate::config::Network;
 
@@ -20,6 +21,8 @@ const KEPT: usize = 2;
 pub struct Way {
     pub network: Network,
     pub trust: Arc<ClientConfig>,
+    /// The client for what is not hot; made when it is first needed.
+    pub asker: Asker,
 }
 
 impl Way {
@@ -28,7 +31,7 @@ impl Way {
     /// # Errors
     /// A certificate file that cannot be used.
     pub fn new(network: &Network) -> Result<Arc<Way>, String> {
-        Ok(Arc::new(Way { network: network.clone(), trust: tls::trust(&network.ca)? }))
+        Ok(Arc::new(Way { network: network.clone(), trust: tls::trust(&network.ca)?, asker: Asker::default() }))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod decode;
 pub mod headers;
 mod link;
+pub mod listing;
 pub mod proxy;
 pub mod table;
 pub mod tls;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use http::Uri;
 
+use self::clients::Way;
+use self::listing::{Listing, Listings};
 use crate::config;
 use crate::observe::metrics::{Metrics, ProviderMetrics};
 
@@ -26,22 +29,26 @@ pub struct Provider {
     /// Where chat completions go.
     pub chat: Uri,
     pub credentials: auth::Credentials,
+    /// What the provider itself says it serves.
+    pub listing: Listing,
     pub metrics: ProviderMetrics,
 }
 
 impl Provider {
     /// # Errors
     /// An address or a key that cannot be sent; both are checked by the configuration before.
-    pub fn new(config: config::Provider, metrics: &Metrics) -> Result<Provider, String> {
-        let base = &config.base;
-        let scheme = if base.https { "https" } else { "http" };
-        let default = if base.https { 443 } else { 80 };
-        let port = if base.port == default { String::new() } else { format!(":{}", base.port) };
-        let chat = format!("{scheme}://{}{port}{}/chat/completions", base.host, base.path)
+    pub fn new(
+        config: config::Provider,
+        metrics: &Metrics,
+        listings: &Arc<Listings>,
+        way: &Arc<Way>,
+    ) -> Result<Provider, String> {
+        let chat = format!("{}/chat/completions", config.base)
             .parse()
             .map_err(|error| format!("the address of provider `{}`: {error}", config.name))?;
         let credentials = auth::Credentials::new(&config.keys)?;
+        let listing = listings.of(&config, &credentials, way);
         let metrics = metrics.provider(&config.name);
-        Ok(Provider { name: Arc::from(config.name.as_str()), chat, credentials, metrics, config })
+        Ok(Provider { name: Arc::from(config.name.as_str()), chat, credentials, listing, metrics, config })
     }
 }
