@@ -14,6 +14,7 @@ use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
 use crate::providers::listing::Listings;
 use crate::server::{Limits, Names, Options, Shutdown};
+use crate::state::State;
 
 /// Said by the demo provider in every reply.
 pub const DEMO_NOTE: &str =
@@ -35,6 +36,8 @@ pub struct Core {
     pub listings: Arc<Listings>,
     /// The last calls, for the page.
     pub recent: Arc<Recent>,
+    /// What a restart finds.
+    pub state: State,
     /// The demo provider's name in records.
     pub echo: Arc<str>,
     /// Seconds since 1970, shown as the age of models.
@@ -47,7 +50,7 @@ impl Core {
     ///
     /// # Errors
     /// What keeps the gateway from starting, in words for the operator.
-    pub fn new(config: Config, format: Format) -> Result<Core, String> {
+    pub fn new(config: Config, format: Format, state: State) -> Result<Core, String> {
         let metrics = Arc::new(Metrics::new().map_err(|error| format!("metrics: {error}"))?);
         let log =
             AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
@@ -69,6 +72,7 @@ impl Core {
             metrics,
             log: Arc::new(log),
             recent: Arc::default(),
+            state,
             config,
         })
     }

@@ -16,4 +16,5 @@ pub mod plugins;
 pub mod providers;
 pub mod server;
 mod site;
+pub mod state;
 mod watch;

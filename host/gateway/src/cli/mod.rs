@@ -48,6 +48,10 @@ struct Serve {
     /// The plugins directory.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// Where the last good configuration and plugins are kept for a restart: a folder of this user alone. Without it
+    /// $XDG_STATE_HOME/sluice, else ~/.local/state/sluice.
+    #[arg(long, env = "SLUICE_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
     /// One line a call on standard output; auto is readable on a terminal and JSON elsewhere.
     #[arg(long, value_enum, default_value = "auto")]
     access_log: LogFormat,

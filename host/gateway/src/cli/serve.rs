@@ -15,6 +15,7 @@ use crate::governance;
 use crate::live::Live;
 use crate::observe::access_log::Format;
 use crate::server::{self, Listening, Shutdown};
+use crate::state::{Identity, State};
 
 /// Exit code for a configuration that cannot be used.
 const BAD_CONFIG: u8 = 2;
@@ -41,7 +42,8 @@ pub fn run(serve: Serve) -> ExitCode {
         LogFormat::Text => Format::Text,
         LogFormat::Off => Format::Off,
     };
-    match start(config, format) {
+    let state = State::open(serve.state.as_deref(), &Identity::new(serve.config.as_deref(), serve.plugins.as_deref()));
+    match start(config, format, state) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -50,13 +52,13 @@ pub fn run(serve: Serve) -> ExitCode {
     }
 }
 
-fn start(mut config: Config, format: Format) -> Result<()> {
+fn start(mut config: Config, format: Format, state: State) -> Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     secure(&mut config)?;
     let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
-    let live = Live::new(Core::new(config, format).map_err(|error| anyhow!(error))?);
+    let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?);
     let shutdown = Shutdown::default();
     let addresses = listening.addresses().to_vec();
     let shared = Arc::clone(&live);
