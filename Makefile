@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node release deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -67,6 +67,11 @@ node: tests/node/node_modules/.done
 tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.json
 	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent && touch node_modules/.done; \
 	else echo "no npm: tests that need Node will be skipped"; fi
+
+## make release  what is given to others: one small binary, target/dist/sluice; takes many minutes
+release:
+	$(CARGO) build --profile dist --locked -p sluice
+	@ls -lh target/dist/sluice
 
 ## make deny     licences, bans and sources of all dependencies (needs cargo-deny)
 deny:

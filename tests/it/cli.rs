@@ -1,7 +1,6 @@
 //! The command line: what it says, on which stream, and with which exit code; and the first key of a gateway that others can reach.
 
 use std::path::Path;
-use std::process::Output;
 
 use sluice_tests::gateway::{Setup, command};
 use sluice_tests::http::{Connection, Reply, request};
@@ -9,21 +8,8 @@ use sluice_tests::mock::{Mock, Script};
 use sluice_tests::process::Process;
 use tempfile::TempDir;
 
+use crate::cli_support::{err, out, sluice};
 use crate::support::{CHAT, body, four_keys, refused, stream_until, text_event};
-
-fn sluice(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Output {
-    let env: Vec<(String, String)> =
-        env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    command(folder, &env).args(args).output().expect("sluice runs")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn folder(config: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

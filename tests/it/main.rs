@@ -3,6 +3,12 @@
 
 mod blocks;
 mod cli;
+mod cli_connect;
+mod cli_diff;
+mod cli_explain;
+mod cli_help;
+mod cli_schema;
+mod cli_support;
 mod client_access;
 mod client_bodies;
 mod client_cancel;
@@ -15,6 +21,7 @@ mod graceful_stop;
 mod house;
 mod listing;
 mod names;
+mod packaging;
 mod plugins_files;
 mod plugins_hostile;
 mod plugins_mask;

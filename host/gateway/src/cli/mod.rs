@@ -3,9 +3,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
 
 mod check;
+mod completions;
+mod connect;
+mod explain;
+mod help;
 mod plugin;
+mod schema;
 mod serve;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +21,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// Without a command it serves. Point an application's base URL at http://localhost:8080/v1 (or /openai) and drop plugins into plugins/.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version, args_conflicts_with_subcommands = true)]
+#[command(name = "sluice", version, args_conflicts_with_subcommands = true, after_long_help = help::SLUICE)]
+#[command(after_help = "`sluice --help` has first steps, files, environment and exit codes.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -26,12 +33,33 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve calls (also without a command).
+    #[command(after_help = help::SERVE)]
     Serve(Serve),
     /// Say what is wrong with a configuration, with file, line and column; exits 2 if anything is.
+    #[command(after_help = help::CHECK)]
     Check(Check),
+    /// Ask about the configuration.
+    #[command(subcommand)]
+    Config(Asked),
+    /// Print the JSON Schema of sluice.yaml, by which editors complete and explain it.
+    #[command(after_help = help::SCHEMA)]
+    Schema {
+        /// That of plugins/NAME.yaml instead.
+        #[arg(long)]
+        plugin: bool,
+    },
+    /// Print the lines that point a client at this gateway.
+    #[command(after_help = help::CONNECT)]
+    Connect(connect::Connect),
     /// Make and inspect plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Print completions for a shell.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        #[arg(value_enum)]
+        shell: completions::For,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -76,6 +104,19 @@ struct Check {
     /// The plugins directory whose settings files are checked too.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// Also say what would change, a line for each field; values of secrets and settings are not shown.
+    #[arg(long)]
+    diff: bool,
+    /// Compare with this file instead of the last good configuration of the gateway.
+    #[arg(long, value_name = "FILE", requires = "diff")]
+    against: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Asked {
+    /// Say what a field's value is, where it comes from, and what it may be. Secrets are never shown.
+    #[command(after_help = help::EXPLAIN)]
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,7 +136,22 @@ pub fn run(cli: Cli) -> ExitCode {
         None => serve::run(cli.serve),
         Some(Command::Serve(serve)) => serve::run(serve),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Config(Asked::Explain(asked))) => explain::run(&asked),
+        Some(Command::Schema { plugin }) => schema::run(plugin),
+        Some(Command::Connect(connect)) => connect::run(&connect),
+        Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Plugin(Plugin::New { name })) => plugin::new(&name),
         Some(Command::Plugin(Plugin::Check { file })) => plugin::check(&file),
+    }
+}
+
+/// Writes a command's whole output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

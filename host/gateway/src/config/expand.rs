@@ -49,6 +49,27 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result
     Ok(Some(out))
 }
 
+/// The names of the variables in `text`, each with whether it has a default.
+pub(super) fn variables(text: &str) -> Vec<(String, bool)> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        let after = from.strip_prefix("${").unwrap_or_default();
+        rest = after;
+        let Some((variable, tail)) = after.split_once('}').filter(|_| !before.ends_with('$')) else { continue };
+        let (name, default) = match variable.split_once(":-") {
+            Some((name, _)) => (name, true),
+            None => (variable, false),
+        };
+        if is_name(name) {
+            out.push((name.to_owned(), default));
+        }
+        rest = tail;
+    }
+    out
+}
+
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.len() <= 256
@@ -82,6 +103,14 @@ mod tests {
         ] {
             assert_eq!(expand(text, &env).unwrap().as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn variables_are_named_as_they_are_expanded() {
+        let found =
+            |text: &str| variables(text).into_iter().map(|(name, has)| format!("{name}{has}")).collect::<Vec<_>>();
+        assert_eq!(found("http://${HOST}/${PATH_1:-v1}"), ["HOSTfalse", "PATH_1true"]);
+        assert_eq!(found("$${HOST} ${a b} ${OPEN $HOST"), [] as [&str; 0]);
     }
 
     #[test]

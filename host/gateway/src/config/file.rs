@@ -137,6 +137,7 @@ pub(super) struct Provider {
     pub(super) like: Option<String>,
     /// The address that calls are appended to, with or without `/v1`, just as the provider documents it:
     /// `http://10.0.0.5:8000/v1`. Needed, unless the name or `like` is a built-in provider's.
+    #[schemars(regex(pattern = r"^https?://"))]
     pub(super) base_url: Option<String>,
     /// The provider's keys, each a secret or a mapping. Without it, a built-in provider takes its key from the environment; `[]`
     /// sends none.
@@ -264,6 +265,7 @@ impl Default for ProviderLimits {
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["value", "hash"]))]
 pub(super) struct ClientKey {
     /// Its name in logs and metrics, unique.
     #[schemars(extend("x-required" = true))]
@@ -271,6 +273,7 @@ pub(super) struct ClientKey {
     /// The key. Either this or `hash`.
     pub(super) value: Option<SecretText>,
     /// `sha256:` and the key's SHA-256 digest in 64 hexadecimal digits, so that the file holds no secret.
+    #[schemars(regex(pattern = r"^sha256:[0-9a-fA-F]{64}$"))]
     pub(super) hash: Option<String>,
     /// The team it belongs to.
     pub(super) team: Option<String>,
@@ -304,6 +307,7 @@ impl Default for Plugins {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PluginBlock {
     /// The component's file in the plugin directory. Without it: `NAME.wasm`.
+    #[schemars(regex(pattern = r"^[^./\\][^/\\]*\.wasm$"))]
     pub(super) component: Option<String>,
     /// Its place in the chain: requests pass in rising order, replies in falling order, equal ones by name.
     pub(super) order: i32,

@@ -5,10 +5,14 @@
 //! reported at once, each with its place. This module does not watch files and does not apply anything.
 
 mod check;
+mod diff;
 mod error;
 mod expand;
+mod explain;
+mod fields;
 mod file;
 mod network;
+mod publish;
 mod reference;
 mod resolve;
 mod resolved;
@@ -27,7 +31,10 @@ use std::sync::Arc;
 
 use error::{At, Report};
 
+pub use diff::{Change, diff};
 pub use error::{ConfigError, ConfigErrors};
+pub use explain::{Explained, Unexplained, explain};
+pub use publish::{file_schema, plugin_schema};
 pub use reference::reference;
 pub use resolved::{
     BaseUrl, Breaker, CREDENTIALS, ClientKey, Clients, Config, Dialect, Grants, KvGrant, Match, Network, OnError,

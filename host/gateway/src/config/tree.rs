@@ -122,15 +122,18 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match serde_saphyr::from_str_with_options::<Option<Node>>(text, options) {
-        Ok(Some(Node { value: Value::Null, .. }) | None) => {
-            Some(Node { value: Value::Map(Vec::new()), place: Place { line: 1, column: 1 }, written: None })
-        }
+        Ok(Some(Node { value: Value::Null, .. }) | None) => Some(nothing()),
         Ok(Some(node)) => Some(node),
         Err(error) => {
             report.error(error.location().map(place).unwrap_or_default(), syntax_message(&error));
             None
         }
     }
+}
+
+/// What an empty document says.
+pub(super) fn nothing() -> Node {
+    Node { value: Value::Map(Vec::new()), place: Place { line: 1, column: 1 }, written: None }
 }
 
 /// The parser appends its own `line L column C` to some texts; our prefix says it already.

@@ -1,0 +1,81 @@
+//! The longer texts of `--help`: what a first reader needs beside the list of commands and arguments.
+
+/// Below `sluice --help`.
+pub const SLUICE: &str = "\
+First steps:
+  sluice                             serve on http://localhost:8080; without a key and a file, in demo mode
+  export OPENAI_API_KEY=...; sluice  with the real models: a provider whose key is set is on
+  sluice connect openai              what to set in an application
+  sluice plugin new my-guard         a plugin of your own, as a project that works
+  cp guard.wasm plugins/             a plugin is live within a second, without a restart
+  sluice check                       every mistake of sluice.yaml, with line and column
+
+Files:
+  ./sluice.yaml                      the configuration, or what --config names; docs/config.md has every field
+  ./plugins/NAME.wasm, NAME.yaml     plugins and their settings, or where `plugins.dir` or --plugins says
+  $XDG_STATE_HOME/sluice             what the gateway itself keeps; ~/.local/state/sluice where that is not set
+
+Environment:
+  OPENAI_API_KEY                     turns the provider on, and is its key
+  SLUICE_LOG                         how much to tell on standard error, as --log
+  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE  how to reach providers, where `network:` says nothing
+
+Exit codes:
+  0  all is well
+  1  failed while running
+  2  a command line or configuration that cannot be used";
+
+/// Below `sluice serve --help`.
+pub const SERVE: &str = "\
+Signals:
+  TERM, INT  finish the calls in flight, then stop; a second one stops at once
+
+Examples:
+  sluice serve --config /etc/sluice/sluice.yaml --plugins /var/lib/sluice/plugins
+  sluice serve --listen 0.0.0.0:8080        past loopback a first key is made and printed once
+  sluice serve --access-log json --log info,sluice::plugins=debug";
+
+/// Below `sluice check --help`.
+pub const CHECK: &str = "\
+Examples:
+  sluice check --config new.yaml --diff --against sluice.yaml
+
+Exit codes:
+  0  the files can be used; with --diff: and nothing would change
+  1  with --diff: they can be used, and something would change
+  2  they cannot; every mistake is on standard error, as FILE:LINE:COLUMN: what, and what to do";
+
+/// Below `sluice config explain --help`.
+pub const EXPLAIN: &str = "\
+Examples:
+  sluice config explain providers.openai.timeouts
+  sluice config explain server.listen --port 9000
+  sluice config explain 'keys[search-prod]'";
+
+/// Below `sluice schema --help`.
+pub const SCHEMA: &str = "\
+Examples:
+  sluice schema > sluice.schema.json
+  sluice schema --plugin > plugin.schema.json
+
+Then the first line of sluice.yaml makes editors complete and explain it:
+  # yaml-language-server: $schema=./sluice.schema.json";
+
+/// Below `sluice connect --help`.
+pub const CONNECT: &str = "\
+Examples:
+  eval \"$(sluice connect openai)\"
+  sluice connect openai --url https://llm.corp --key env:SLUICE_KEY
+  sluice connect langchain > model.py
+
+Exit codes:
+  0  the lines are on standard output
+  1  this version cannot serve that client; standard error says why
+  2  an argument that cannot be used";
+
+/// Below `sluice completions --help`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  source <(sluice completions bash)                                  in ~/.bashrc
+  sluice completions zsh > \"${fpath[1]}/_sluice\"
+  sluice completions fish > ~/.config/fish/completions/sluice.fish";
