@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::Check;
 use crate::config::{self, Config, Overrides};
+use crate::state::{self, Identity, State};
 
 /// Exit code where something would change.
 const CHANGES: u8 = 1;
@@ -86,6 +87,16 @@ fn compare(check: &Check, config: &Config) -> Result<Vec<config::Change>, String
 }
 
 /// The text that the gateway of this configuration served with last.
-fn last_good(_: &Check) -> Result<String, String> {
-    Err("nothing to compare with: name a file with `--against FILE`".to_owned())
+fn last_good(check: &Check) -> Result<String, String> {
+    let folder = check.state.clone().or_else(state::default_folder);
+    // A question must not make what it asks about.
+    let folder = folder.filter(|folder| folder.join("good").is_dir());
+    let identity = Identity::new(check.config.as_deref(), check.plugins.as_deref());
+    let kept = folder.and_then(|folder| State::open(Some(&folder), &identity).good_config());
+    let text = kept.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| {
+        "nothing to compare with: no gateway with this `--config`, `--plugins` and `--state` has kept a configuration; name a file with \
+         `--against FILE`"
+            .to_owned()
+    })
 }

@@ -107,6 +107,9 @@ struct Check {
     /// Also say what would change, a line for each field; values of secrets and settings are not shown.
     #[arg(long)]
     diff: bool,
+    /// The folder where the gateway keeps its last good configuration, with which `--diff` compares.
+    #[arg(long, env = "SLUICE_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Compare with this file instead of the last good configuration of the gateway.
     #[arg(long, value_name = "FILE", requires = "diff")]
     against: Option<PathBuf>,
