@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node release deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node go release deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -21,7 +21,7 @@ run: build plugins
 check: fmt lint unit
 
 ## make test     every check a contributor needs
-test: check build plugins guests venv node
+test: check build plugins guests venv node go
 	$(CARGO) test --release -p sluice-tests -p deny-words --no-fail-fast
 
 ## make lint     clippy, warnings are errors
@@ -67,6 +67,11 @@ node: tests/node/node_modules/.done
 tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.json
 	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent && touch node_modules/.done; \
 	else echo "no npm: tests that need Node will be skipped"; fi
+
+# Without Go the tests that need it say that they were skipped. Go checks what it downloads against go.sum.
+go: target/go/openai-client
+target/go/openai-client: tests/go/main.go tests/go/go.mod tests/go/go.sum
+	@cd tests/go && go build -trimpath -buildvcs=false -o ../../$@ . || echo "no Go 1.26: tests that need it will be skipped"
 
 ## make release  what is given to others: one small binary, target/dist/sluice; takes many minutes
 release:

@@ -34,6 +34,7 @@ mod plugins_support;
 mod plugins_unreadable;
 mod plugins_wire;
 mod python_client;
+mod sdk_matrix;
 mod source;
 mod support;
 mod tutorial;
