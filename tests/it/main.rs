@@ -16,6 +16,7 @@ mod client_framing;
 mod compression;
 mod demo;
 mod documents;
+mod finished_calls;
 mod first_programs;
 mod graceful_stop;
 mod house;
