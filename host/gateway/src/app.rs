@@ -1,14 +1,18 @@
 //! What all calls share, built once from one configuration, and what one serving thread adds to it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::{self, Clients as Who, Config};
 use crate::governance::keys::Keys;
+use crate::hooks::complete::Outbox;
+use crate::hooks::finish::Finisher;
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Format};
 use crate::observe::metrics::{Metrics, ProviderMetrics};
 use crate::observe::recent::Recent;
+use crate::pipeline::cut::Cut;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
@@ -38,6 +42,8 @@ pub struct Core {
     pub recent: Arc<Recent>,
     /// What a restart finds.
     pub state: State,
+    /// Finished calls on their way to `on-complete`.
+    pub outbox: Arc<Outbox>,
     /// The demo provider's name in records.
     pub echo: Arc<str>,
     /// Seconds since 1970, shown as the age of models.
@@ -69,6 +75,7 @@ impl Core {
             started: unix_seconds(),
             providers,
             plugins,
+            outbox: Arc::new(Outbox::new(metrics.complete_dropped.clone())),
             metrics,
             log: Arc::new(log),
             recent: Arc::default(),
@@ -111,13 +118,17 @@ impl Core {
 pub struct Gateway {
     pub live: Arc<Live>,
     pub clients: Clients,
+    /// Finished calls whose hooks are still to run.
+    pub finisher: Rc<Finisher>,
+    pub cut: Rc<Cut>,
     /// Tells the readiness page that the gateway is stopping.
     pub shutdown: Shutdown,
 }
 
 impl Gateway {
     pub fn new(live: Arc<Live>, shutdown: Shutdown) -> Gateway {
-        Gateway { live, clients: Clients::default(), shutdown }
+        let finisher = Finisher::new(live.core().metrics.finish_dropped.clone());
+        Gateway { live, clients: Clients::default(), finisher, cut: Rc::default(), shutdown }
     }
 
     /// What is in force now. A call keeps the one that it was admitted under.

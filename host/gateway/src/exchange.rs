@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -37,6 +37,8 @@ pub struct Inbound {
     pub id: String,
     /// When the head's first byte was seen, or the best that is known.
     pub started: Instant,
+    /// Of the time since then, how long the client's bytes were waited for.
+    pub waited: Duration,
     pub road: Road,
     pub headers: HeaderMap,
     pub body: Bytes,

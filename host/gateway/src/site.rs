@@ -68,6 +68,14 @@ impl Site for Gateway {
         observe::tell(&record, Outcome::Refused, started.elapsed(), &core.log, &core.recent, |_document| {});
     }
 
+    fn cut(&self) {
+        self.cut.now();
+    }
+
+    async fn settled(&self) {
+        self.finisher.settled().await;
+    }
+
     fn page(&self, core: &Arc<Core>, page: Page) -> Reply {
         match page {
             Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -164,6 +164,7 @@ async fn call(gateway: &Rc<Gateway>, body: &Bytes) -> (usize, Vec<u8>) {
     let inbound = Inbound {
         id: "a-request-id".to_owned(),
         started: Instant::now(),
+        waited: Duration::ZERO,
         road: Road { operation: Operation::Chat, provider: None },
         headers,
         body: body.clone(),

@@ -74,6 +74,7 @@ fn start(mut config: Config, format: Format, state: State) -> Result<()> {
     let core = live.core();
     banner(&core);
     let stopped = running.join().map_err(|error| anyhow!(error));
+    core.outbox.finish(core.config.server.limits.shutdown.max(std::time::Duration::from_secs(1)));
     core.log.finish();
     stopped
 }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_dialect::failure::Failure;
+use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::hold::{self, Effect, Hold};
 use sluice_dialect::openai_chat::stream::analyse;
 use sluice_dialect::sse::Frame;
 use sluice_sandbox::{DeltaVerdict, ErrorKind, Hook, HookError, Window};
 
 use super::outcome::{denied, failed};
+use super::pieces;
 use super::request::unwrap;
-use super::view::{self, CallState};
+use super::view::CallState;
 use crate::observe::record::Record;
 use crate::plugins::chain::{Chain, Entry};
 
@@ -34,16 +35,14 @@ pub enum Verdict {
 pub struct Deltas {
     stages: Vec<Arc<Entry>>,
     hold: Hold,
-    /// Moves into each hook and comes back; `None` only while one runs.
-    state: Option<Box<CallState>>,
 }
 
 impl Deltas {
     /// `choices`: how many alternatives the client asked for.
-    pub fn new(chain: &Chain, state: Box<CallState>, choices: u32) -> Deltas {
+    pub fn new(chain: &Chain, choices: u32) -> Deltas {
         let stages: Vec<_> = chain.entries.iter().rev().filter(|entry| entry.has(Hook::OnDelta)).cloned().collect();
         let hold = Hold::new(stages.len(), choices, MAX_HELD);
-        Deltas { stages, hold, state: Some(state) }
+        Deltas { stages, hold }
     }
 
     /// An event of the provider. Call `run` before the next one.
@@ -75,26 +74,8 @@ impl Deltas {
         self.hold.take_output(out);
     }
 
-    /// The reply headers that plugins set so far. From here on the head is out and setting one is a fault.
-    pub fn take_head(&mut self) -> Vec<(String, String)> {
-        let Some(state) = &mut self.state else { return Vec::new() };
-        state.head_sent = true;
-        state.reply_headers.clone()
-    }
-
-    /// Notes what plugins left on the call.
-    pub fn close(&mut self, record: &mut Record) {
-        if let Some(state) = &self.state {
-            record.tags.clone_from(&state.tags);
-        }
-    }
-
-    pub fn into_state(self) -> Option<Box<CallState>> {
-        self.state
-    }
-
-    /// Runs hooks until no plugin has anything new to see.
-    pub async fn run(&mut self, record: &mut Record) -> Verdict {
+    /// Runs hooks until no plugin has anything new to see. `state` moves into each hook and comes back; it is gone only while one runs.
+    pub async fn run(&mut self, state: &mut Option<Box<CallState>>, record: &mut Record) -> Verdict {
         loop {
             let (stage, window) = match self.hold.next_window() {
                 Ok(Some(next)) => next,
@@ -109,18 +90,25 @@ impl Deltas {
                     }
                 }
             };
-            if let Some(stop) = self.ask(stage, window, record).await {
+            if let Some(stop) = self.ask(stage, window, state, record).await {
                 return stop;
             }
         }
     }
 
-    async fn ask(&mut self, stage: usize, window: hold::Window, record: &mut Record) -> Option<Verdict> {
-        let entry = Arc::clone(self.stages.get(stage)?);
-        let mut state = self.state.take()?;
+    async fn ask(
+        &mut self,
+        stage: usize,
+        window: hold::Window,
+        slot: &mut Option<Box<CallState>>,
+        record: &mut Record,
+    ) -> Option<Verdict> {
+        let (Some(entry), Some(mut state)) = (self.stages.get(stage).map(Arc::clone), slot.take()) else {
+            return Some(Verdict::Stop(lost()));
+        };
         state.begin(&entry, Hook::OnDelta);
         let hold::Window { choice, part, kind, name, text, last } = window;
-        let window = Window { choice, part, kind: view::kind(kind), name, text, last };
+        let window = Window { choice, part, kind: pieces::kind(kind), name, text, last };
         let ran = entry.plugin.on_delta(state, window).await;
         let mut state = unwrap(ran.view);
         let mut stamp = |verdict: &'static str, spent: Duration| {
@@ -134,7 +122,7 @@ impl Deltas {
             Ok(DeltaVerdict::Stop(denial)) => {
                 state.commit();
                 stamp("stop", ran.spent);
-                self.state = Some(state);
+                *slot = Some(state);
                 return Some(Verdict::Stop(denied(denial)));
             }
             Err(error) => Err(error),
@@ -148,13 +136,13 @@ impl Deltas {
             Ok(effect) => {
                 state.commit();
                 stamp(effect_name(effect), ran.spent);
-                self.state = Some(state);
+                *slot = Some(state);
                 None
             }
             Err(error) => {
                 state.roll_back();
                 stamp(error.kind.as_str(), ran.spent);
-                self.state = Some(state);
+                *slot = Some(state);
                 self.fault(stage, &error).err().map(Verdict::Stop)
             }
         }
@@ -168,6 +156,11 @@ impl Deltas {
         self.hold.skip_stage(stage);
         Ok(())
     }
+}
+
+/// Never met; refused all the same, so that no text could leave unseen.
+pub fn lost() -> Failure {
+    Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's state is gone.")
 }
 
 fn effect_name(effect: Effect) -> &'static str {

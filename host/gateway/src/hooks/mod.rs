@@ -1,11 +1,15 @@
 //! The only bridge between the pipeline and the sandbox: runs a chain's hooks on a call, applies their verdicts, keeps the receipt.
 //!
-//! `view` is what a plugin may ask and change, `request` and `reply` run the whole-body hooks, `delta` the windows of a stream.
+//! `view` is what a plugin may ask and change, `request` and `reply` run the whole-body hooks, `delta` the windows of a stream,
+//! `finish` and `complete` what comes after a call.
 //! Routing, retries and HTTP are not known here.
 
+pub mod complete;
 pub mod delta;
 mod edit;
+pub mod finish;
 pub mod outcome;
+mod pieces;
 pub mod reply;
 pub mod request;
 pub mod view;

@@ -10,8 +10,9 @@ use sluice_dialect::text;
 use sluice_sandbox::{DeltaVerdict, Hook, HookError, ResponseVerdict, Window};
 
 use super::outcome::{denied, failed};
+use super::pieces;
 use super::request::unwrap;
-use super::view::{self, CallState};
+use super::view::CallState;
 use crate::observe::record::Record;
 use crate::plugins::chain::{Chain, Entry};
 
@@ -103,7 +104,7 @@ async fn windows(entry: &Entry, mut state: Box<CallState>) -> (Box<CallState>, S
         let Some(reply) = &mut state.reply else { break };
         let text = reply.document.text(at).unwrap_or_default().into_owned();
         let name = reply.document.tool_name(at).map(Cow::into_owned);
-        let window = Window { choice: *choice, part, kind: view::kind(*kind), name, text, last: true };
+        let window = Window { choice: *choice, part, kind: pieces::kind(*kind), name, text, last: true };
         let ran = entry.plugin.on_delta(state, window).await;
         state = unwrap(ran.view);
         spent += ran.spent;

@@ -13,12 +13,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use sluice_dialect::document::{Checkpoint, Document, EditError};
 use sluice_dialect::openai_chat;
-use sluice_dialect::text as dialect_text;
-use sluice_sandbox::{CallView, Fault, Hook, Kind, Level, Piece, Role, Texts};
+use sluice_dialect::usage::Usage;
+use sluice_sandbox::{CallView, Fault, Hook, Level, Texts};
 
 use super::edit;
+use super::pieces::texts;
 use crate::config::CREDENTIALS;
 use crate::governance::keys::Caller;
+use crate::observe::record::Outcome;
 use crate::plugins::chain::Entry;
 
 /// What one plugin may `remember` for one call, keys included, bytes.
@@ -28,9 +30,38 @@ const TAG_LENGTH: usize = 1024;
 const REPLY_HEADERS: usize = 32;
 const REPLY_HEADER_LENGTH: usize = 4096;
 
+/// What the view of a call is made of.
+#[derive(Clone)]
+pub struct Seed {
+    pub id: String,
+    pub operation: &'static str,
+    pub dialect: &'static str,
+    /// The provider that the path names.
+    pub prefix: Option<&'static str>,
+    pub streaming: bool,
+    /// The model as the client wrote it.
+    pub model: String,
+    pub caller: Option<Caller>,
+    pub headers: Arc<HeaderMap>,
+    /// A JSON object.
+    pub body: Bytes,
+    /// To which size edits may grow it, in bytes.
+    pub max: usize,
+    pub deadline: Instant,
+}
+
+/// How a call ended; known to `on-finish` alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub usage: Option<Usage>,
+}
+
 /// The reply under a hook's eyes.
 pub struct ReplyView {
     pub document: Document,
+    /// The reply was too long to be kept for `on-finish`: the document holds finish reasons and no more, and cannot be read.
+    pub gone: bool,
     pub target: String,
     pub first_byte: Duration,
     pub total: Duration,
@@ -67,6 +98,8 @@ pub struct CallState {
     pub head_sent: bool,
     pub tags: Vec<(String, String)>,
     pub deadline: Instant,
+    /// The call is over: nothing of it can be changed.
+    pub ended: Option<Ended>,
     memory: BTreeMap<Arc<str>, BTreeMap<String, Vec<u8>>>,
     current: Option<(Arc<Entry>, Hook)>,
     before: Option<Before>,
@@ -75,37 +108,25 @@ pub struct CallState {
 }
 
 impl CallState {
-    #[expect(clippy::too_many_arguments, reason = "one constructor, called once, from the call's own fields")]
-    pub fn new(
-        id: String,
-        operation: &'static str,
-        dialect: &'static str,
-        prefix: Option<&'static str>,
-        streaming: bool,
-        model: String,
-        caller: Option<Caller>,
-        headers: Arc<HeaderMap>,
-        body: Bytes,
-        max: usize,
-        deadline: Instant,
-    ) -> CallState {
+    pub fn new(seed: Seed) -> CallState {
         CallState {
-            id,
-            operation,
-            dialect,
-            prefix,
-            streaming,
+            id: seed.id,
+            operation: seed.operation,
+            dialect: seed.dialect,
+            prefix: seed.prefix,
+            streaming: seed.streaming,
             attempt: 1,
-            model,
+            model: seed.model,
             new_model: None,
-            caller,
-            headers,
-            request: Document::new(body, openai_chat::request::text_map, max),
+            caller: seed.caller,
+            headers: seed.headers,
+            request: Document::new(seed.body, openai_chat::request::text_map, seed.max),
             reply: None,
             reply_headers: Vec::new(),
             head_sent: false,
             tags: Vec::new(),
-            deadline,
+            deadline: seed.deadline,
+            ended: None,
             memory: BTreeMap::new(),
             current: None,
             before: None,
@@ -172,6 +193,7 @@ impl CallState {
     }
 
     fn in_request(&self) -> Result<(), Fault> {
+        self.open()?;
         match &self.current {
             Some((_, Hook::OnRequest)) => Ok(()),
             _ => {
@@ -180,36 +202,26 @@ impl CallState {
         }
     }
 
+    /// Guards every change that is not to the request.
+    fn open(&self) -> Result<(), Fault> {
+        match self.ended {
+            None => Ok(()),
+            Some(_) => Err(Fault::Invalid("the call is over: on-finish reads and changes nothing".into())),
+        }
+    }
+
+    fn reply_mut(&mut self) -> Result<&mut ReplyView, Fault> {
+        self.open()?;
+        self.reply.as_mut().ok_or_else(|| Fault::Invalid("there is no reply in this hook".into()))
+    }
+
+    /// The reply's document, if it can be read.
+    fn reply_document(&mut self) -> Option<&mut Document> {
+        self.reply.as_mut().filter(|reply| !reply.gone).map(|reply| &mut reply.document)
+    }
+
     fn name(&self) -> Arc<str> {
         self.current.as_ref().map_or_else(|| Arc::from(""), |(entry, _)| Arc::clone(&entry.name))
-    }
-}
-
-fn texts(document: &mut Document) -> Texts {
-    let joined = document.joined();
-    let pieces = document.pieces().iter().map(piece).collect();
-    Texts { joined, pieces }
-}
-
-fn piece(piece: &dialect_text::Piece) -> Piece {
-    let role = match piece.role {
-        dialect_text::Role::System => Role::System,
-        dialect_text::Role::User => Role::User,
-        dialect_text::Role::Assistant => Role::Assistant,
-        dialect_text::Role::Tool => Role::Tool,
-        dialect_text::Role::Other => Role::Other,
-    };
-    Piece { role, kind: kind(piece.kind), choice: piece.choice }
-}
-
-pub fn kind(kind: dialect_text::Kind) -> Kind {
-    match kind {
-        dialect_text::Kind::Text => Kind::Text,
-        dialect_text::Kind::Reasoning => Kind::Reasoning,
-        dialect_text::Kind::Refusal => Kind::Refusal,
-        dialect_text::Kind::ToolArguments => Kind::ToolArguments,
-        dialect_text::Kind::ToolResult => Kind::ToolResult,
-        dialect_text::Kind::Other => Kind::Other,
     }
 }
 
@@ -276,6 +288,7 @@ impl CallView for CallState {
     }
 
     fn set_reply_header(&mut self, name: String, value: String) -> Result<(), Fault> {
+        self.open()?;
         if self.head_sent {
             // A plugin that says the same in every window has been heard.
             if self.reply_headers.iter().any(|(known, said)| known.eq_ignore_ascii_case(&name) && *said == value) {
@@ -345,6 +358,7 @@ impl CallView for CallState {
     }
 
     fn remember(&mut self, key: String, value: Vec<u8>) -> Result<(), Fault> {
+        self.open()?;
         let memory = self.memory.entry(self.name()).or_default();
         let others: usize = memory.iter().filter(|(k, _)| **k != key).map(|(k, v)| k.len() + v.len()).sum();
         if others + key.len() + value.len() > MEMORY {
@@ -355,6 +369,7 @@ impl CallView for CallState {
     }
 
     fn tag(&mut self, key: String, value: String) -> Result<(), Fault> {
+        self.open()?;
         capped("a tag's key", &key, 128)?;
         if value.len() > TAG_LENGTH {
             return Err(Fault::Invalid(format!("a tag's value has at most {TAG_LENGTH} bytes")));
@@ -386,16 +401,15 @@ impl CallView for CallState {
     }
 
     fn reply_all_text(&mut self) -> Texts {
-        self.reply.as_mut().map(|reply| texts(&mut reply.document)).unwrap_or_default()
+        self.reply_document().map(texts).unwrap_or_default()
     }
 
     fn reply_tool_name(&mut self, piece: u32) -> Option<String> {
-        self.reply.as_mut()?.document.tool_name(piece as usize).map(Cow::into_owned)
+        self.reply_document()?.tool_name(piece as usize).map(Cow::into_owned)
     }
 
     fn reply_set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
-        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        let result = reply.document.set_text(piece as usize, &text);
+        let result = self.reply_mut()?.document.set_text(piece as usize, &text);
         self.edit(result)
     }
 
@@ -404,22 +418,25 @@ impl CallView for CallState {
     }
 
     fn reply_tokens(&mut self, class: &str) -> Option<u64> {
-        openai_chat::reply::usage(&self.reply.as_ref()?.document.commit())?.class(class)
+        let usage = match self.ended {
+            // Also where the client did not see it: it was asked for on its behalf, or the reply was too long to keep.
+            Some(ended) => ended.usage?,
+            None => openai_chat::reply::usage(&self.reply.as_ref()?.document.commit())?,
+        };
+        usage.class(class)
     }
 
     fn reply_get(&mut self, pointer: &str) -> Option<String> {
-        self.reply.as_mut()?.document.get(pointer).map(str::to_owned)
+        self.reply_document()?.get(pointer).map(str::to_owned)
     }
 
     fn reply_set(&mut self, pointer: &str, json: String) -> Result<(), Fault> {
-        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        let result = reply.document.set(pointer, &json);
+        let result = self.reply_mut()?.document.set(pointer, &json);
         self.edit(result)
     }
 
     fn reply_remove(&mut self, pointer: &str) -> Result<(), Fault> {
-        let Some(reply) = &mut self.reply else { return Err(no_reply()) };
-        let result = reply.document.remove(pointer);
+        let result = self.reply_mut()?.document.remove(pointer);
         self.edit(result)
     }
 
@@ -432,7 +449,7 @@ impl CallView for CallState {
     }
 
     fn reply_outcome(&self) -> Option<String> {
-        None
+        self.ended.map(|ended| ended.outcome.as_str().to_owned())
     }
 
     fn log(&mut self, level: Level, message: &str) {
@@ -456,8 +473,4 @@ impl CallView for CallState {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
-}
-
-fn no_reply() -> Fault {
-    Fault::Invalid("there is no reply in this hook".into())
 }

@@ -33,9 +33,8 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     caller(out, record);
     attempts(out, record);
     number(out, "us", total.as_micros() as u64);
-    // A client that leaves cuts the wait for the provider off unmeasured.
-    if outcome != Outcome::ClientGone {
-        number(out, "overhead_us", record.overhead(total).as_micros() as u64);
+    if let Some(overhead) = record.overhead(total) {
+        number(out, "overhead_us", overhead.as_micros() as u64);
     }
     if let Some(first) = record.first_token {
         number(out, "first_token_us", first.as_micros() as u64);

@@ -13,7 +13,7 @@ use super::record::{Outcome, Record};
 pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Duration, now: SystemTime) {
     let clock = humantime::format_rfc3339_millis(now).to_string();
     let clock = clock.split_once('T').map_or(clock.as_str(), |(_, time)| time);
-    let own = if outcome == Outcome::ClientGone { "-".to_owned() } else { short(record.overhead(total)) };
+    let own = record.overhead(total).map_or_else(|| "-".to_owned(), short);
     let operation = format!("{}{}", record.operation, if record.streamed { "*" } else { "" });
     // Writing to memory cannot fail.
     let _ = write!(

@@ -34,6 +34,9 @@ pub struct Metrics {
     pub first_token: Histogram,
     pub in_flight: IntGauge,
     pub log_dropped: IntCounter,
+    /// Calls that no `on-finish`, and documents that no `on-complete`, will see.
+    pub finish_dropped: IntCounter,
+    pub complete_dropped: IntCounter,
     pub stale: IntGauge,
     pub generation: IntGauge,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
@@ -80,14 +83,21 @@ impl Metrics {
         registry.register(Box::new(plugin_seconds.clone()))?;
         let log_dropped = IntCounter::new("sluice_log_lines_dropped_total", "Access-log lines lost to a slow reader.")?;
         registry.register(Box::new(log_dropped.clone()))?;
+        let finish_dropped = counters(
+            "sluice_finish_dropped_total",
+            "Finished calls that found no room in the queue of a hook.",
+            &["hook"],
+        )?;
         Ok(Metrics {
+            finish_dropped: finish_dropped.with_label_values(&[Hook::OnFinish.as_str()]),
+            complete_dropped: finish_dropped.with_label_values(&[Hook::OnComplete.as_str()]),
             requests: counters("sluice_requests_total", "Calls by provider and outcome.", &["provider", "outcome"])?,
             tokens: counters("sluice_tokens_total", "Tokens as providers report them.", &["provider", "class"])?,
             plugin_errors: counters("sluice_plugin_errors_total", "Hooks that failed.", &["plugin", "kind"])?,
             plugin_counts: counters("sluice_plugin_count_total", "Counted by plugins.", &["plugin", "name"])?,
             overhead: histogram(
                 "sluice_overhead_seconds",
-                "Time of a call, less waiting for the provider; not of calls whose client left.",
+                "Time of a call, less waiting for provider and client; not of calls that broke off.",
                 FAST,
             )?,
             first_token: histogram(

@@ -169,6 +169,8 @@ pub struct Record {
     /// Time that was spent waiting for the client's bytes, or for the client to take some.
     pub client_waited: Duration,
     pub first_token: Option<Duration>,
+    /// The call ended in the middle of a wait, which was therefore not measured.
+    pub broken_off: bool,
 }
 
 impl Record {
@@ -180,9 +182,9 @@ impl Record {
         self.failure = Some(failure.clone());
     }
 
-    /// Sluice's own time of a call that took `total`: neither the provider nor the client was waited for.
-    pub fn overhead(&self, total: Duration) -> Duration {
-        total.saturating_sub(self.waited + self.client_waited)
+    /// Sluice's own time of a call that took `total`: neither the provider nor the client was waited for. `None` where that is not known.
+    pub fn overhead(&self, total: Duration) -> Option<Duration> {
+        (!self.broken_off).then(|| total.saturating_sub(self.waited + self.client_waited))
     }
 
     /// Adds a hook's run; windows of the same hook of the same plugin are summed, and the last verdict that was not a pass stays.

@@ -45,7 +45,8 @@ pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, route: &Route
 async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Option<&str>) -> Result<Answered, Failure> {
     let (body, withhold_usage) = body(call, provider, model)?;
     // A stream is always read: only its events say whether it is complete.
-    let reads = call.streamed() || provider.config.meter || call.chain.has_reply_hooks();
+    let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
+    let reads = call.streamed() || provider.config.meter || hooks;
     let key = provider.credentials.choose(model.unwrap_or_default()).map_err(|detail| {
         let message = format!("No key of the provider `{}` may be used for this model.", provider.name);
         Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
@@ -84,7 +85,7 @@ async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Optio
 
 /// The client's own bytes with the hooks' edits, the target's model name and the request for usage spliced in.
 fn body(call: &Call, provider: &Provider, model: Option<&str>) -> Result<(Bytes, bool), Failure> {
-    let edited = call.state.as_ref().filter(|state| state.request.edited()).map(|state| state.request.commit());
+    let edited = call.settle.state.as_ref().filter(|state| state.request.edited()).map(|state| state.request.commit());
     let again;
     let (bytes, peek): (&Bytes, &Peek) = match &edited {
         Some(bytes) => {
@@ -199,7 +200,7 @@ fn demo(core: &Core, call: &mut Call) -> Answered {
     let now = Instant::now();
     let created = crate::app::unix_seconds();
     let note = crate::app::DEMO_NOTE;
-    let request = call.state.as_ref().map_or_else(|| call.body.clone(), |state| state.request.commit());
+    let request = call.settle.state.as_ref().map_or_else(|| call.body.clone(), |state| state.request.commit());
     let id = format!("chatcmpl-{}", call.settle.record.id);
     let mut headers = HeaderMap::new();
     let chunks: std::collections::VecDeque<Bytes> = if call.streamed() {

@@ -1,5 +1,6 @@
 //! One call's state on its way through the pipeline, and its settlement.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,12 @@ use http::HeaderMap;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::peek::Peek;
 
+use super::kept::Kept;
 use crate::app::Core;
+use crate::config::Timeouts;
 use crate::exchange::Inbound;
-use crate::hooks::view::CallState;
+use crate::hooks::finish::Finisher;
+use crate::hooks::view::{CallState, Seed};
 use crate::observe;
 use crate::observe::document::cut;
 use crate::observe::record::{Attempt, Class, Outcome, Record};
@@ -30,8 +34,6 @@ pub struct Call {
     pub prefix: Option<&'static str>,
     /// Pinned from start to end.
     pub chain: Arc<Chain>,
-    /// What plugins see; made only for a chain with hooks.
-    pub state: Option<Box<CallState>>,
     pub settle: Settle,
 }
 
@@ -55,7 +57,36 @@ impl Call {
 
     pub fn new(parts: Parts, settle: Settle) -> Call {
         let Parts { headers, body, peek, prefix, chain } = parts;
-        Call { headers: Arc::new(headers), body, peek, prefix, chain, state: None, settle }
+        Call { headers: Arc::new(headers), body, peek, prefix, chain, settle }
+    }
+
+    /// What the plugins' view of the call is made of.
+    pub fn seed(&self) -> Seed {
+        let record = &self.settle.record;
+        Seed {
+            id: record.id.clone(),
+            operation: record.operation,
+            dialect: record.dialect,
+            prefix: self.prefix,
+            streaming: self.streamed(),
+            model: self.peek.model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
+            caller: record.caller.clone(),
+            headers: Arc::clone(&self.headers),
+            body: self.body.clone(),
+            max: self.settle.core.config.server.limits.body_size,
+            deadline: deadline(self.settle.started, Timeouts::default().total),
+        }
+    }
+
+    /// Notes which plugins want to know of the call's end.
+    pub fn keep(&mut self, finisher: &Rc<Finisher>) {
+        if self.chain.has_finish_hooks() {
+            let kept = Kept::new(Arc::clone(&self.chain), Rc::clone(finisher), self.seed());
+            self.settle.kept = Some(Box::new(kept));
+        }
+        if self.chain.has_complete_hooks() {
+            self.settle.told = Some(Arc::clone(&self.chain));
+        }
     }
 
     pub fn streamed(&self) -> bool {
@@ -64,7 +95,7 @@ impl Call {
 
     /// The model asked for, as a plugin may have changed it.
     pub fn model(&self) -> Option<String> {
-        let changed = self.state.as_ref().and_then(|state| state.new_model.clone());
+        let changed = self.settle.state.as_ref().and_then(|state| state.new_model.clone());
         changed.or_else(|| self.peek.model.as_ref().map(|model| model.name.clone()))
     }
 }
@@ -97,6 +128,12 @@ fn select(core: &Core, chain: Arc<Chain>, record: &Record, headers: &HeaderMap, 
 pub struct Settle {
     pub record: Record,
     pub started: Instant,
+    /// What plugins see; made only for a chain with hooks on the way, and gone while one of them runs.
+    pub state: Option<Box<CallState>>,
+    /// For `on-finish`, where a plugin has it.
+    pub kept: Option<Box<Kept>>,
+    /// For `on-complete`, where a plugin has it.
+    told: Option<Arc<Chain>>,
     core: Arc<Core>,
     provider: Option<usize>,
     outcome: Outcome,
@@ -111,11 +148,15 @@ impl Settle {
             operation: "chat",
             prefix: inbound.road.provider,
             caller: inbound.caller.take(),
+            client_waited: inbound.waited,
             ..Record::default()
         };
         Settle {
             record,
             started: inbound.started,
+            state: None,
+            kept: None,
+            told: None,
             core: Arc::clone(core),
             provider: None,
             outcome: Outcome::ClientGone,
@@ -182,15 +223,23 @@ impl Drop for Settle {
         let total = self.started.elapsed();
         if self.outcome == Outcome::ClientGone {
             self.record.status = 499;
+            self.record.broken_off = true;
         }
         let metrics = &self.core.metrics;
         metrics.in_flight.dec();
-        // A client that leaves cuts the wait for the provider off unmeasured; all of it would count as the gateway's own time.
-        if self.outcome != Outcome::ClientGone {
-            metrics.overhead.observe(self.record.overhead(total).as_secs_f64());
+        if let Some(overhead) = self.record.overhead(total) {
+            metrics.overhead.observe(overhead.as_secs_f64());
         }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
-        observe::tell(&self.record, self.outcome, total, &self.core.log, &self.core.recent, |_document| {});
+        let core = &self.core;
+        observe::tell(&self.record, self.outcome, total, &core.log, &core.recent, |document| {
+            if let Some(chain) = &self.told {
+                core.outbox.push(&core.plugins, chain, document);
+            }
+        });
+        if let Some(kept) = self.kept.take() {
+            kept.finish(self.state.take(), &self.record, self.outcome);
+        }
     }
 }
 

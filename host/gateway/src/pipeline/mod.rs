@@ -4,9 +4,11 @@
 
 mod attempt;
 mod call;
+pub mod cut;
 mod feed;
 mod generator;
 mod held;
+mod kept;
 mod models;
 mod reply;
 mod route;
@@ -14,6 +16,7 @@ mod stream;
 mod upstream;
 mod whole;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,17 +72,26 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
     let (settle, parts) = Call::start(core, inbound);
     let mut call = match parts {
         Ok(parts) => Call::new(parts, settle),
-        Err(failure) => return reply::refuse(settle, None, &failure),
+        Err(failure) => return reply::refuse(settle, &failure),
     };
-    match steps(&gateway, core, &mut call).await {
+    call.keep(&gateway.finisher);
+    let served = tokio::select! {
+        biased;
+        served = steps(&gateway, core, &mut call) => served,
+        () = gateway.cut.wait() => {
+            call.settle.record.broken_off = true;
+            Err(cut::stopping())
+        }
+    };
+    match served {
         Ok(Served::Whole { headers, body, outcome }) => {
             call.settle.end(outcome, 200);
             reply::whole(call.settle, headers, body)
         }
         Ok(Served::Stream { headers, feed, deltas, withhold_usage }) => {
-            open(call, headers, *feed, deltas, withhold_usage).await
+            open(&gateway, call, headers, *feed, deltas, withhold_usage).await
         }
-        Err(failure) => reply::refuse(call.settle, call.state.as_deref(), &failure),
+        Err(failure) => reply::refuse(call.settle, &failure),
     }
 }
 
@@ -143,30 +155,13 @@ async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, F
     if !call.chain.has_request_hooks() && !call.chain.has_reply_hooks() {
         return Ok(None);
     }
-    let state = Box::new(CallState::new(
-        call.settle.record.id.clone(),
-        call.settle.record.operation,
-        call.settle.record.dialect,
-        call.prefix,
-        call.streamed(),
-        call.model().unwrap_or_default(),
-        call.settle.record.caller.clone(),
-        Arc::clone(&call.headers),
-        call.body.clone(),
-        core.config.server.limits.body_size,
-        call::deadline(call.settle.started, Timeouts::default().total),
-    ));
-    let decision;
-    let state = if call.chain.has_request_hooks() {
-        let (state, decided) = crate::hooks::request::run(&call.chain, state, &mut call.settle.record).await;
-        decision = decided;
-        state
-    } else {
-        decision = Decision::Pass;
-        state
-    };
+    let mut state = Box::new(CallState::new(call.seed()));
+    let mut decision = Decision::Pass;
+    if call.chain.has_request_hooks() {
+        (state, decision) = crate::hooks::request::run(&call.chain, state, &mut call.settle.record).await;
+    }
     call.settle.record.tags.clone_from(&state.tags);
-    call.state = Some(state);
+    call.settle.state = Some(state);
     match decision {
         Decision::Pass => Ok(None),
         Decision::Deny(failure) | Decision::Fail(failure) => Err(failure),
@@ -176,18 +171,22 @@ async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, F
 
 /// A plugin's own reply: shown to the reply hooks, streamed if the client asked for a stream.
 async fn answered(core: &Core, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
-    let name = call.chain.entries.get(by).map(|entry| entry.name.to_string()).unwrap_or_default();
+    let name = call.chain.entries.get(by).map(|entry| Arc::clone(&entry.name)).unwrap_or_default();
     let max = core.config.server.limits.body_size;
     match whole::judge(call, reply, &name, None, Some(by), max).await? {
         Judged::Retry(_) => Err(out_of_attempts()),
         Judged::Reply { body, .. } => {
+            if let Some(kept) = &mut call.settle.kept {
+                kept.answered(&name);
+                kept.whole(&body);
+            }
             let asked = sluice_dialect::peek::ask_usage(&call.peek).is_none();
             let (body, kind) = if call.streamed() {
                 (answer::to_stream(&body, asked)?, "text/event-stream")
             } else {
                 (body, "application/json")
             };
-            let headers = reply::head(&call.settle, call.state.as_deref(), None, kind);
+            let headers = reply::head(&call.settle, None, kind);
             Ok(Served::Whole { headers, body, outcome: Outcome::Answered })
         }
     }
@@ -209,6 +208,7 @@ async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: 
     let (timeouts, limits, name) = settings(core, route);
     let whole = whole::read(call, &mut answered, &timeouts, &limits).await?;
     let upstream = &answered.upstream;
+    began(call, (upstream.sent, upstream.head), &limits);
     let (body, edited) =
         match whole::judge(call, whole.body, name, Some((upstream.sent, upstream.head)), None, limits.reply_size)
             .await?
@@ -216,7 +216,10 @@ async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: 
             Judged::Retry(target) => return Ok(Step::Again(target)),
             Judged::Reply { body, edited } => (body, edited),
         };
-    let mut headers = reply::head(&call.settle, call.state.as_deref(), Some(&upstream.headers), "application/json");
+    if let Some(kept) = &mut call.settle.kept {
+        kept.whole(&body);
+    }
+    let mut headers = reply::head(&call.settle, Some(&upstream.headers), "application/json");
     if let (true, false, Some(encoding)) = (whole.encoded, edited, upstream.headers.get(header::CONTENT_ENCODING)) {
         headers.insert(header::CONTENT_ENCODING, encoding.clone());
     }
@@ -231,6 +234,7 @@ async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Ans
     let withhold_usage = answered.withhold_usage;
     let provider = answered.upstream.headers.clone();
     let times = (answered.upstream.sent, answered.upstream.head);
+    began(call, times, &limits);
     let mut feed = Box::new(Feed::new(answered.upstream, limits.event_size, timeouts));
     let mut plan = call.chain.stream_plan();
     if plan == StreamPlan::Hold {
@@ -243,7 +247,7 @@ async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Ans
             }
         }
     }
-    let headers = reply::head(&call.settle, call.state.as_deref(), Some(&provider), "text/event-stream");
+    let headers = reply::head(&call.settle, Some(&provider), "text/event-stream");
     let deltas = plan == StreamPlan::Delta;
     Ok(Step::Served(Served::Stream { headers, feed, deltas, withhold_usage }))
 }
@@ -270,15 +274,25 @@ async fn hold(
     call.settle.record.usage = feed.usage.take().or_else(|| dialect_reply::usage(&whole));
     call.settle.waited(feed.waited);
     call.settle.replied();
-    let body = match whole::judge(call, whole, name, Some(times), None, max.saturating_mul(2)).await? {
+    let (body, whole) = match whole::judge(call, whole, name, Some(times), None, max.saturating_mul(2)).await? {
         Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
-        Judged::Reply { edited: false, .. } => events,
-        Judged::Reply { body, edited: true } => answer::to_stream(&body, !withhold_usage)?,
+        Judged::Reply { body, edited: false } => (events, body),
+        Judged::Reply { body, edited: true } => (answer::to_stream(&body, !withhold_usage)?, body),
     };
+    if let Some(kept) = &mut call.settle.kept {
+        kept.whole(&whole);
+    }
     feed.release();
     call.settle.first_token();
-    let headers = reply::head(&call.settle, call.state.as_deref(), Some(provider), "text/event-stream");
+    let headers = reply::head(&call.settle, Some(provider), "text/event-stream");
     Ok(Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok })))
+}
+
+/// A reply of a provider begins.
+fn began(call: &mut Call, (sent, head): (Instant, Instant), limits: &ProviderLimits) {
+    if let Some(kept) = &mut call.settle.kept {
+        kept.began(sent, head, limits.hold_size);
+    }
 }
 
 fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
@@ -292,27 +306,29 @@ fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Never met; refused all the same, so that no call could run unguarded.
-fn lost() -> Failure {
-    Failure::new(Blame::Gateway, 500, "server_error", "internal", "The call's state is gone.")
-}
-
 /// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
-async fn open(mut call: Call, mut headers: HeaderMap, feed: Feed, deltas: bool, withhold_usage: bool) -> Reply {
-    let n = call.peek.n;
-    let deltas = match (deltas, call.state.take()) {
-        (true, Some(state)) => Some(Box::new(Deltas::new(&call.chain, state, n))),
-        (true, None) => return reply::refuse(call.settle, None, &lost()),
-        (false, _) => None,
-    };
-    let head = stream::Head::default();
-    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage, head: Rc::clone(&head) };
+async fn open(
+    gateway: &Rc<Gateway>,
+    call: Call,
+    mut headers: HeaderMap,
+    feed: Feed,
+    deltas: bool,
+    withhold_usage: bool,
+) -> Reply {
+    let deltas = deltas.then(|| Box::new(Deltas::new(&call.chain, call.peek.n)));
+    let head: Rc<RefCell<stream::Head>> = Rc::default();
+    let cut = Rc::clone(&gateway.cut);
+    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage, head: Rc::clone(&head), cut };
     let mut generator = Generator::new(|outlet| pump.run(outlet));
     let first = generator.first().await;
-    reply::extend(&mut headers, &head.borrow());
+    let said = head.take();
+    reply::extend(&mut headers, &said.plugins);
+    if let Some(timing) = said.timing {
+        headers.insert(reply::SERVER_TIMING, timing);
+    }
     match first {
         First::Bytes(bytes) => reply::with(StatusCode::OK, headers, ReplyBody::Stream(generator.into_pump(bytes))),
         First::Empty => reply::with(StatusCode::OK, headers, ReplyBody::empty()),
-        First::Failed((failure, settle, state)) => reply::refuse(settle, state.as_deref(), &failure),
+        First::Failed((failure, settle)) => reply::refuse(settle, &failure),
     }
 }

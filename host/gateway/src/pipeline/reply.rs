@@ -1,5 +1,8 @@
 //! From what the pipeline decided to the HTTP reply of the client.
 
+use std::io::Write as _;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use sluice_dialect::failure::{Blame, Failure};
@@ -7,16 +10,25 @@ use sluice_dialect::openai_chat::error;
 
 use super::call::Settle;
 use crate::exchange::{Reply, ReplyBody};
-use crate::hooks::view::CallState;
 use crate::providers::headers;
 
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What took the time until now, in milliseconds: `sluice`, everything but waiting for others, and `upstream`, waiting for the provider.
+/// `more`: waits that the record does not have yet. `None` where it is not known.
+pub fn timing(settle: &Settle, more: Duration) -> Option<HeaderValue> {
+    let own = settle.record.overhead(settle.started.elapsed())?.saturating_sub(more).as_micros();
+    let upstream = (settle.record.waited + more).as_micros();
+    let mut text = [0u8; 80];
+    let mut left = text.as_mut_slice();
+    let (own, upstream) = ((own / 1000, own % 1000), (upstream / 1000, upstream % 1000));
+    write!(left, "sluice;dur={}.{:03}, upstream;dur={}.{:03}", own.0, own.1, upstream.0, upstream.1).ok()?;
+    let free = left.len();
+    HeaderValue::from_bytes(text.get(..text.len() - free)?).ok()
+}
+
 /// The head of a good reply: what the provider may tell the client, what plugins set, what Sluice adds.
-pub fn head(
-    settle: &Settle,
-    state: Option<&CallState>,
-    provider: Option<&HeaderMap>,
-    content_type: &'static str,
-) -> HeaderMap {
+pub fn head(settle: &Settle, provider: Option<&HeaderMap>, content_type: &'static str) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(12);
     if let Some(provider) = provider {
         headers::to_client(provider, &mut out);
@@ -25,12 +37,12 @@ pub fn head(
     if settle.core().config.demo {
         out.insert("x-sluice-demo", HeaderValue::from_static("echo"));
     }
-    plugin_headers(settle, state, &mut out);
+    plugin_headers(settle, &mut out);
     out
 }
 
-fn plugin_headers(settle: &Settle, state: Option<&CallState>, out: &mut HeaderMap) {
-    if let Some(state) = state {
+fn plugin_headers(settle: &Settle, out: &mut HeaderMap) {
+    if let Some(state) = &settle.state {
         extend(out, &state.reply_headers);
     }
     if settle.core().config.server.plugin_header
@@ -58,7 +70,7 @@ pub fn with(status: StatusCode, headers: HeaderMap, body: ReplyBody) -> Reply {
 }
 
 /// A failed call in the client's dialect. The only place that turns a `Failure` of a call into bytes.
-pub fn refuse(mut settle: Settle, state: Option<&CallState>, failure: &Failure) -> Reply {
+pub fn refuse(mut settle: Settle, failure: &Failure) -> Reply {
     settle.fail(failure, false);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -70,14 +82,16 @@ pub fn refuse(mut settle: Settle, state: Option<&CallState>, failure: &Failure) 
         // The client's own retries cannot mend a failing policy or gateway.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
-    plugin_headers(&settle, state, &mut headers);
+    plugin_headers(&settle, &mut headers);
     extend(&mut headers, &failure.headers);
+    headers.extend(timing(&settle, Duration::ZERO).map(|timing| (SERVER_TIMING, timing)));
     let body = ReplyBody::whole(error::render(failure, &settle.record.id));
     with(StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY), headers, body)
 }
 
 /// A whole JSON reply that settles the call.
-pub fn whole(settle: Settle, headers: HeaderMap, body: Bytes) -> Reply {
+pub fn whole(settle: Settle, mut headers: HeaderMap, body: Bytes) -> Reply {
+    headers.extend(timing(&settle, Duration::ZERO).map(|timing| (SERVER_TIMING, timing)));
     drop(settle);
     with(StatusCode::OK, headers, ReplyBody::whole(body))
 }

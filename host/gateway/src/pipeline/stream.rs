@@ -5,16 +5,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use sluice_dialect::failure::Failure;
 use sluice_dialect::openai_chat::error;
 
 use super::call::Settle;
+use super::cut::{Cut, stopping};
 use super::feed::{Feed, Item};
 use super::generator::Outlet;
+use super::reply;
 use crate::hooks::delta::{Deltas, Verdict};
-use crate::hooks::view::CallState;
 use crate::observe::record::Outcome;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -27,14 +30,24 @@ pub struct Pump {
     pub settle: Settle,
     /// Usage was asked for on the client's behalf.
     pub withhold_usage: bool,
-    pub head: Head,
+    pub head: Rc<RefCell<Head>>,
+    /// The gateway stops, and the limit for that is over.
+    pub cut: Rc<Cut>,
 }
 
-/// Reply headers that plugins set until the head goes out, with the first bytes.
-pub type Head = Rc<RefCell<Vec<(String, String)>>>;
+/// What is known of the reply's head when it goes out, with the first bytes.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// Headers that plugins set.
+    pub plugins: Vec<(String, String)>,
+    pub timing: Option<HeaderValue>,
+}
 
 /// Output that has arrived together leaves together, up to about this many bytes.
 const TOGETHER: usize = 16 * 1024;
+
+/// Handing bytes to the connection takes microseconds, unless the client is slow to take those before them.
+const CLIENT_WAITS: Duration = Duration::from_millis(1);
 
 /// Frames and bytes held before the first content: more is a provider that sends bookkeeping without end.
 const MAX_WAITING: (usize, usize) = (4096, 8 << 20);
@@ -72,7 +85,20 @@ impl Out {
             settle.first_token();
         }
         if self.open && !self.waiting.is_empty() {
-            self.outlet.send(join(&mut self.waiting)).await;
+            if let Some(kept) = &mut settle.kept {
+                kept.events(&self.waiting);
+            }
+            self.send(settle).await;
+        }
+    }
+
+    /// The connection takes more at once, or as soon as the client does: the rest of the time is the client's.
+    async fn send(&mut self, settle: &mut Settle) {
+        let began = Instant::now();
+        self.outlet.send(join(&mut self.waiting)).await;
+        let took = began.elapsed();
+        if took >= CLIENT_WAITS {
+            settle.record.client_waited += took;
         }
     }
 }
@@ -90,13 +116,13 @@ fn join(frames: &mut Vec<Bytes>) -> Bytes {
 
 impl Pump {
     /// Runs the stream to its end. Returns the failure, with what is needed to render it, if nothing was sent before it.
-    pub async fn run(mut self, outlet: Outlet) -> Option<(Failure, Settle, Option<Box<CallState>>)> {
+    pub async fn run(mut self, outlet: Outlet) -> Option<(Failure, Settle)> {
         let mut out = Out { outlet, waiting: Vec::new(), bytes: 0, open: false };
         let ended = self.relay(&mut out).await;
         self.settle.record.usage = self.feed.usage.take();
         self.settle.waited(self.feed.waited);
-        if let Some(deltas) = &mut self.deltas {
-            deltas.close(&mut self.settle.record);
+        if let (true, Some(state)) = (self.deltas.is_some(), &self.settle.state) {
+            self.settle.record.tags.clone_from(&state.tags);
         }
         match ended {
             Ok(mark) => {
@@ -110,11 +136,15 @@ impl Pump {
             }
             Err(failure) if out.open => {
                 self.settle.fail(&failure, true);
+                if let Some(kept) = &mut self.settle.kept {
+                    // The error event is not of the reply.
+                    kept.events(&out.waiting);
+                }
                 out.waiting.push(error::stream_event(&failure));
-                out.flush(true, &mut self.settle).await;
+                out.send(&mut self.settle).await;
                 None
             }
-            Err(failure) => Some((failure, self.settle, self.deltas.and_then(|deltas| deltas.into_state()))),
+            Err(failure) => Some((failure, self.settle)),
         }
     }
 
@@ -165,7 +195,19 @@ impl Pump {
             }
             self.leave(out).await;
             more?;
-            self.feed.fill().await?;
+            self.fill().await?;
+        }
+    }
+
+    /// Waits for the provider.
+    async fn fill(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            filled = self.feed.fill() => filled,
+            () = self.cut.wait() => {
+                self.settle.record.broken_off = true;
+                Err(stopping())
+            }
         }
     }
 
@@ -188,10 +230,16 @@ impl Pump {
         out.flush(content, &mut self.settle).await;
     }
 
-    /// Before the first bytes: what plugins want in the head.
+    /// Before the first bytes: what is to be in the head. From here on plugins cannot set a header.
     fn fill_head(&mut self, out: &Out) {
-        if let (false, Some(deltas)) = (out.open, &mut self.deltas) {
-            *self.head.borrow_mut() = deltas.take_head();
+        if out.open {
+            return;
+        }
+        let mut head = self.head.borrow_mut();
+        head.timing = reply::timing(&self.settle, self.feed.waited);
+        if let (true, Some(state)) = (self.deltas.is_some(), &mut self.settle.state) {
+            state.head_sent = true;
+            head.plugins.clone_from(&state.reply_headers);
         }
     }
 
@@ -212,7 +260,7 @@ impl Pump {
     /// Runs the delta hooks on what is new. True: a plugin ended every choice, so the provider is cancelled and the end is ours.
     async fn windows(&mut self, out: &mut Out) -> Result<bool, Failure> {
         let Some(deltas) = &mut self.deltas else { return Ok(false) };
-        let verdict = deltas.run(&mut self.settle.record).await;
+        let verdict = deltas.run(&mut self.settle.state, &mut self.settle.record).await;
         deltas.take_output(&mut out.waiting);
         match verdict {
             Verdict::Go => Ok(false),

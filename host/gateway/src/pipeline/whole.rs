@@ -11,6 +11,7 @@ use super::attempt::{Answered, is_stream};
 use super::call::{Call, deadline};
 use super::upstream::{Source, Upstream};
 use crate::config::{ProviderLimits, Timeouts};
+use crate::hooks::delta::lost;
 use crate::hooks::reply::Decision;
 use crate::hooks::view::ReplyView;
 use crate::providers::decode::Decoder;
@@ -117,19 +118,20 @@ pub async fn judge(
     if !call.chain.has_reply_hooks() {
         return Ok(Judged::Reply { body, edited: false });
     }
-    let Some(mut state) = call.state.take() else {
-        return Err(super::lost());
+    let Some(mut state) = call.settle.state.take() else {
+        return Err(lost());
     };
     let (first_byte, total) = upstream.map(|(sent, head)| (head - sent, sent.elapsed())).unwrap_or_default();
     state.attempt = call.settle.record.attempts.max(1);
     let target =
         if answered_by.is_some() { target.to_owned() } else { format!("{target}/{}", call.settle.record.last.model) };
-    state.reply = Some(ReplyView { document: Document::new(body, reply::text_map, max), target, first_byte, total });
+    state.reply =
+        Some(ReplyView { document: Document::new(body, reply::text_map, max), gone: false, target, first_byte, total });
     let decision;
     (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;
     let document = state.reply.take().map(|reply| reply.document);
     call.settle.record.tags.clone_from(&state.tags);
-    call.state = Some(state);
+    call.settle.state = Some(state);
     match (decision, document) {
         (Decision::Deny(failure) | Decision::Fail(failure), _) => Err(failure),
         (Decision::Retry(target), _) => Ok(Judged::Retry(target)),
@@ -144,6 +146,6 @@ pub async fn judge(
             }
             Ok(Judged::Reply { body, edited })
         }
-        (Decision::Pass, None) => Err(super::lost()),
+        (Decision::Pass, None) => Err(lost()),
     }
 }

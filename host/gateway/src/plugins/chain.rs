@@ -63,6 +63,8 @@ pub struct Chain {
     pub missing: Vec<String>,
     request_hooks: bool,
     reply_hooks: bool,
+    finish_hooks: bool,
+    complete_hooks: bool,
     plan: Option<StreamPlan>,
     /// Some plugin has a `match`.
     conditional: bool,
@@ -76,11 +78,25 @@ impl Chain {
         entries.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.name.cmp(&b.name)));
         let request_hooks = entries.iter().any(|entry| entry.has(Hook::OnRequest));
         let reply_hooks = entries.iter().any(|entry| entry.reads_replies());
+        let finish_hooks = entries.iter().any(|entry| entry.has(Hook::OnFinish));
+        let complete_hooks = entries.iter().any(|entry| entry.has(Hook::OnComplete));
         let plan = Some(plan(&entries));
         let conditional = entries.iter().any(|entry| entry.matching.is_some());
         let by_model = entries.iter().filter_map(|entry| entry.matching.as_ref()).any(|m| !m.model.is_empty());
         let selected = Kept::default();
-        Chain { generation, entries, missing, request_hooks, reply_hooks, plan, conditional, by_model, selected }
+        Chain {
+            generation,
+            entries,
+            missing,
+            request_hooks,
+            reply_hooks,
+            finish_hooks,
+            complete_hooks,
+            plan,
+            conditional,
+            by_model,
+            selected,
+        }
     }
 
     /// Whether [`Chain::select`] looks at the call at all.
@@ -118,6 +134,14 @@ impl Chain {
 
     pub fn has_reply_hooks(&self) -> bool {
         self.reply_hooks
+    }
+
+    pub fn has_finish_hooks(&self) -> bool {
+        self.finish_hooks
+    }
+
+    pub fn has_complete_hooks(&self) -> bool {
+        self.complete_hooks
     }
 
     pub fn stream_plan(&self) -> StreamPlan {

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
@@ -24,9 +25,9 @@ pub(super) enum Unread {
     Refused(Failure),
 }
 
-/// Reads `body` within the limits. An announced length over the cap is refused without asking for the body, so a client that waits for
+/// Reads `body` within the limits, and says how long its bytes were waited for. An announced length over the cap is refused without asking for the body, so a client that waits for
 /// `100 Continue` never sends it.
-pub(super) async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, Unread> {
+pub(super) async fn read(body: Incoming, limits: &Limits) -> Result<(Bytes, Duration), Unread> {
     if body.size_hint().lower() > limits.body_bytes {
         return Err(too_large(limits));
     }
@@ -34,10 +35,11 @@ pub(super) async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, Unrea
     // Mostly it is there already; a timer would cost more than reading it.
     let first = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context))).await;
     if let Poll::Ready(result) = first {
-        return result;
+        return result.map(|body| (body, Duration::ZERO));
     }
+    let began = Instant::now();
     match tokio::time::timeout(limits.body, collected).await {
-        Ok(result) => result,
+        Ok(result) => result.map(|body| (body, began.elapsed())),
         Err(_) => Err(Unread::Refused(Failure::new(
             Blame::Client,
             408,

@@ -47,6 +47,8 @@ enum Phase {
 pub(super) struct Shared {
     phase: Cell<Phase>,
     started: Cell<Instant>,
+    /// How long the rest of the current request's head took to come.
+    head_took: Cell<Duration>,
     refusal: Cell<Option<Refusal>>,
     chunked: Cell<bool>,
     linger: Cell<bool>,
@@ -64,6 +66,7 @@ impl Shared {
         Rc::new(Shared {
             phase: Cell::new(Phase::Idle(now)),
             started: Cell::new(now),
+            head_took: Cell::new(Duration::ZERO),
             refusal: Cell::new(None),
             chunked: Cell::new(false),
             linger: Cell::new(false),
@@ -78,6 +81,10 @@ impl Shared {
     /// When the first byte of the current request's head was seen.
     pub(super) fn started(&self) -> Instant {
         self.started.get()
+    }
+
+    pub(super) fn head_took(&self) -> Duration {
+        self.head_took.get()
     }
 
     /// Why the head was refused in whose place the current request stands.
@@ -264,6 +271,8 @@ impl Guard {
             Err(refusal) => return self.refuse(refusal),
         }
         self.shared.phase.set(Phase::Call);
+        let in_one = self.seen == 0;
+        self.shared.head_took.set(if in_one { Duration::ZERO } else { self.shared.started.get().elapsed() });
         self.seen = 0;
         true
     }

@@ -71,6 +71,12 @@ pub trait Site: Handler {
         failure: &Failure,
     );
 
+    /// The limit for stopping is over: calls of this thread that are still under way are to end at once, each in its own shape.
+    fn cut(&self);
+
+    /// Waits until what follows the thread's finished calls has been done. Asked once, before the thread ends.
+    fn settled(&self) -> impl Future<Output = ()>;
+
     /// One of the gateway's own pages; quick, and without waiting.
     fn page(&self, snapshot: &Self::Snapshot, page: Page) -> Reply;
 }
@@ -236,6 +242,9 @@ fn listeners(sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, St
     sockets.into_iter().map(listener).collect()
 }
 
+/// What calls that are ended have for their last words, and what follows finished calls has at least.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The open connections of one thread.
 #[derive(Default)]
 struct Connections {
@@ -285,9 +294,18 @@ async fn serve_thread<S: Site>(
         shared.drain();
     }
     let limit = context.options().limits.shutdown;
+    let began = Instant::now();
     if tokio::time::timeout(limit, connections.fewer_than(|| 1)).await.is_err() {
-        let cut = connections.open.borrow().len();
-        tracing::warn!(cut, "connections were cut: their calls outlasted the limit for stopping");
+        tracing::warn!(calls = connections.open.borrow().len(), "calls outlasted the limit for stopping and are ended");
+        context.site.cut();
+        // Calls end with an error in their own shape; who does not take it is cut off.
+        if tokio::time::timeout(GRACE, connections.fewer_than(|| 1)).await.is_err() {
+            tracing::warn!(connections = connections.open.borrow().len(), "connections were cut off");
+        }
+    }
+    let left = limit.saturating_sub(began.elapsed()).max(GRACE);
+    if tokio::time::timeout(left, context.site.settled()).await.is_err() {
+        tracing::warn!("finished calls were not handed over to on-finish: the plugins took too long");
     }
 }
 

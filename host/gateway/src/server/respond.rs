@@ -1,5 +1,7 @@
 //! Replies that the gateway makes itself: failures in the client's dialect and small pages, with the headers that every reply carries.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{Response, StatusCode};
@@ -14,6 +16,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Whose fault a failure is: `client`, `provider`, `gateway` or `plugin`.
 pub(super) const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-sluice-error-source");
 
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
 /// The longest id that is taken over from a client, in bytes.
 const MAX_ID: usize = 128;
 
@@ -26,6 +30,12 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
 fn is_sane(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+/// How long a reply took that asked nobody else.
+pub(super) fn timing(took: Duration) -> HeaderValue {
+    let took = format!("sluice;dur={:.3}", took.as_secs_f64() * 1e3);
+    HeaderValue::try_from(took).unwrap_or_else(|_| HeaderValue::from_static("sluice"))
 }
 
 /// A failure in the client's dialect: status, body with all four keys, whose fault it is, and when to come again.
@@ -102,8 +112,6 @@ pub(super) fn no_websocket(id: &str) -> Reply {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -121,6 +121,9 @@ pub(super) async fn answer<S: Site>(
     if let Some(name) = name {
         reply.headers_mut().insert(respond::REQUEST_ID, name);
     }
+    if !reply.headers().contains_key(respond::SERVER_TIMING) {
+        reply.headers_mut().insert(respond::SERVER_TIMING, respond::timing(shared.started().elapsed()));
+    }
     if shared.must_close() {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -234,8 +237,8 @@ async fn call<S: Site>(
     head: Head,
     body: Incoming,
 ) -> Result<Reply, Gone> {
-    let body = match body::read(body, &S::options(&snapshot).limits).await {
-        Ok(body) => body,
+    let (body, waited) = match body::read(body, &S::options(&snapshot).limits).await {
+        Ok(read) => read,
         Err(Unread::Gone) => return Err(Gone),
         Err(Unread::Refused(failure)) => {
             let caller = head.caller.as_ref();
@@ -247,6 +250,7 @@ async fn call<S: Site>(
         }
     };
     let Head { road, caller, id, headers } = head;
-    let inbound = Inbound { id, started: shared.started(), road, headers, body, caller };
+    let waited = waited + shared.head_took();
+    let inbound = Inbound { id, started: shared.started(), waited, road, headers, body, caller };
     Ok(Rc::clone(&context.site).handle(snapshot, inbound).await)
 }

@@ -115,6 +115,10 @@ impl Site for TestSite {
 
     fn turned_away(&self, _: &Arc<Options>, _: &str, _: Instant, _: &Road, _: Option<&Caller>, _: &Failure) {}
 
+    fn cut(&self) {}
+
+    async fn settled(&self) {}
+
     fn page(&self, _: &Arc<Options>, page: Page) -> Reply {
         json(StatusCode::OK, format!("{page:?}"))
     }
