@@ -7,8 +7,8 @@ use super::probe::Probe;
 use super::{block_on, load, spec};
 use crate::{ErrorKind, Level, Limits, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Plugin, Spec};
 
-/// `on-finish` logs the outcome and counts the reply's milliseconds; attempt 10 traps, 11 spins, 12 edits the reply. `on-complete` counts its
-/// items, and then does what the first letter of the first one says.
+/// `on-finish` logs the outcome and counts the reply's milliseconds; attempt 10 traps, 11 spins, 12 edits the reply, 13 grabs
+/// memory. `on-complete` counts its items, and then does what the first letter of the first one says.
 fn finishing() -> Vec<u8> {
     let wat = format!(
         r#"(module
@@ -28,6 +28,8 @@ fn finishing() -> Vec<u8> {
             (if (i32.eq (local.get $deed) (i32.const 12)) (then
               (call $set_text (i32.const 0) (i32.const 512) (i32.const 5) (i32.const 2048))
               (return (i32.const 2048))))
+            (if (i32.eq (local.get $deed) (i32.const 13))
+              (then (loop $more (drop (memory.grow (i32.const 64))) (br $more))))
             (call $outcome (i32.const 2048))
             (if (i32.load8_u (i32.const 2048))
               (then (call $log (i32.const 2) (i32.load (i32.const 2052)) (i32.load (i32.const 2056)))))
@@ -90,10 +92,10 @@ fn an_edit_where_no_reply_is_faults_and_keeps_the_instance() {
 }
 
 #[test]
-fn a_finish_that_traps_or_spins_costs_one_instance() {
+fn a_finish_that_misbehaves_costs_one_instance() {
     block_on(async {
         let plugin = load(&finishing(), spec("finish")).await.unwrap();
-        for (attempt, kind) in [(10, ErrorKind::Trap), (11, ErrorKind::Timeout)] {
+        for (attempt, kind) in [(10, ErrorKind::Trap), (11, ErrorKind::Timeout), (13, ErrorKind::Memory)] {
             let ran = plugin.on_finish(Probe::new(attempt)).await;
             let error = ran.result.expect_err("it misbehaved");
             assert_eq!(error.kind, kind, "{error}");
@@ -101,7 +103,7 @@ fn a_finish_that_traps_or_spins_costs_one_instance() {
             assert_eq!(Probe::back(ran.view).attempt, attempt);
             assert!(plugin.on_finish(Probe::new(0)).await.fresh);
         }
-        assert_eq!(plugin.counters().hooks, [0, 0, 0, 4, 0]);
+        assert_eq!(plugin.counters().hooks, [0, 0, 0, 6, 0]);
     });
 }
 

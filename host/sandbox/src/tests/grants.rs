@@ -144,6 +144,50 @@ fn a_dry_run_leaves_no_keys() {
 }
 
 #[test]
+fn the_keys_of_a_dry_run_are_few_and_behave_as_keys() {
+    let keys = Arc::new(Keys::default());
+    let rehearsed = granted(&keys).rehearsed().kv.unwrap();
+    assert_eq!(rehearsed.increment("n", 2, None), Ok(2));
+    assert_eq!(rehearsed.increment("n", -5, None), Ok(-3));
+    assert_eq!(rehearsed.get("n"), Ok(Some(b"-3".to_vec())));
+    rehearsed.set("n", b"three".to_vec(), None).unwrap();
+    assert!(matches!(rehearsed.increment("n", 1, None), Err(Fault::Invalid(_))));
+    rehearsed.set("n", i64::MAX.to_string().into_bytes(), None).unwrap();
+    assert!(matches!(rehearsed.increment("n", 1, None), Err(Fault::Invalid(_))));
+    rehearsed.delete("n").unwrap();
+    assert_eq!(rehearsed.get("n"), Ok(None));
+    let fits = (0..100).take_while(|n| rehearsed.set(&format!("k{n}"), vec![0; 1 << 20], None).is_ok()).count();
+    assert_eq!(fits, 3);
+    // Replacing gives the old value's room back.
+    rehearsed.set("k0", vec![1; 1 << 20], None).unwrap();
+    assert!(Grants::default().rehearsed().kv.is_none() && keys.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn keys_are_not_there_while_an_instance_is_configured() {
+    let keys = Arc::new(Keys::default());
+    let wat = format!(
+        r#"(module
+          (import "sluice:plugin/kv@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32)))
+          {PRELUDE}
+          (data (i32.const 512) "started")
+          (func (export "sluice:plugin/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
+            (call $set (i32.const 512) (i32.const 7) (i32.const 512) (i32.const 7) (i32.const 0) (i64.const 0) (i32.const 2048))
+            (i32.const 2048))
+          (func (export "{ON_REQUEST}#on-request") (result i32) (i32.const 1024)))"#
+    );
+    let wasm = guest(
+        &format!("import sluice:plugin/kv@0.1.0; export sluice:plugin/lifecycle@0.1.0; export {ON_REQUEST};"),
+        &wat,
+    );
+    let error =
+        block_on(load(&wasm, Spec { grants: granted(&keys), ..spec("x") })).err().expect("the fault is passed on");
+    assert_eq!(error.kind, LoadErrorKind::Settings, "{error}");
+    assert!(error.message.contains("kv.set") && error.message.contains("within hooks only"), "{error}");
+    assert!(keys.0.lock().unwrap().is_empty());
+}
+
+#[test]
 fn without_the_grant_a_function_is_denied_with_the_line_to_add() {
     block_on(async {
         let plugin = load(&keeping(), spec("keeper")).await.unwrap();
