@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-PLUGINS := deny-words
+PLUGINS := deny-words rate-limit-by-header response-cache usage-log
 GUESTS := nop reads-all delta-nop response-guard delta-guard answers hostile tagger finisher kv-probe
 WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
@@ -22,7 +22,7 @@ check: fmt lint unit
 
 ## make test     every check a contributor needs
 test: check build plugins guests venv node go
-	$(CARGO) test --release -p sluice-tests -p deny-words --no-fail-fast
+	$(CARGO) test --release -p sluice-tests $(addprefix -p ,$(PLUGINS)) --no-fail-fast
 
 ## make lint     clippy, warnings are errors
 lint: wasm

@@ -75,10 +75,12 @@ impl Contender {
             sluice("Sluice, bare", options, provider, Setup::default(), "off"),
             sluice("Sluice, bare, access log on", options, provider, Setup::default(), "json"),
         ];
-        let with: [(&str, Vec<Planned>); 3] = [
+        let cache = ("response-cache", Some("grants: { kv: { max: 16MiB } }\n"));
+        let with: [(&str, Vec<Planned>); 4] = [
             ("Sluice, 1 plugin that reads all text", vec![reads]),
             ("Sluice, `deny-words` with 20 words", vec![deny("deny-words")]),
             ("Sluice, 3 plugins", vec![reads, deny("deny-words"), ("nop", None)]),
+            ("Sluice, `response-cache`, every call a hit", vec![cache]),
         ];
         for (name, plugins) in with {
             let setup = plugins.iter().try_fold(Setup::default(), |setup, (plugin, settings)| {

@@ -38,6 +38,12 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// `Invalid`, where the value is no decimal number or the sum is beyond an `i64`, which leave it as it is; else as [`Kv::set`].
     fn increment(&self, key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, Fault>;
+    /// Atomic among all threads: sets `value`, with a `ttl` that starts anew, only where the key has the `expected` value (`None`: where it
+    /// is not there or has expired). Says whether it did.
+    ///
+    /// # Errors
+    /// As [`Kv::set`].
+    fn swap(&self, key: &str, expected: Option<&[u8]>, value: Vec<u8>, ttl: Option<Duration>) -> Result<bool, Fault>;
 }
 
 /// What the operator allows one plugin. Nothing by default.
@@ -113,11 +119,26 @@ impl Kv for Rehearsed {
         self.set(key, sum.to_string().into_bytes(), ttl)?;
         Ok(sum)
     }
+
+    fn swap(&self, key: &str, expected: Option<&[u8]>, value: Vec<u8>, ttl: Option<Duration>) -> Result<bool, Fault> {
+        let same = self.keys().get(key).map(Vec::as_slice) == expected;
+        if same {
+            self.set(key, value, ttl)?;
+        }
+        Ok(same)
+    }
 }
 
 fn checked_key(key: &str) -> Result<(), Fault> {
     if key.is_empty() || key.len() > MAX_KEY {
         return Err(Fault::Invalid(format!("a key has 1 to {MAX_KEY} bytes, this one {}", key.len())));
+    }
+    Ok(())
+}
+
+fn checked_value(value: &[u8]) -> Result<(), Fault> {
+    if value.len() > MAX_VALUE {
+        return Err(Fault::Invalid(format!("a value has at most {MAX_VALUE} bytes, this one {}", value.len())));
     }
     Ok(())
 }
@@ -153,10 +174,15 @@ impl State {
     fn kv_set(&self, key: &str, value: Vec<u8>, ttl_ms: Option<u64>) -> Result<(), Fault> {
         checked_key(key)?;
         let ttl = checked_ttl(ttl_ms)?;
-        if value.len() > MAX_VALUE {
-            return Err(Fault::Invalid(format!("a value has at most {MAX_VALUE} bytes, this one {}", value.len())));
-        }
+        checked_value(&value)?;
         self.keys("set")?.set(key, value, ttl)
+    }
+
+    fn kv_swap(&self, key: &str, expected: Option<&[u8]>, value: Vec<u8>, ttl_ms: Option<u64>) -> Result<bool, Fault> {
+        checked_key(key)?;
+        let ttl = checked_ttl(ttl_ms)?;
+        checked_value(&value)?;
+        self.keys("swap")?.swap(key, expected, value, ttl)
     }
 
     fn kv_delete(&self, key: &str) -> Result<(), Fault> {
@@ -183,5 +209,14 @@ impl kv::Host for State {
     }
     fn increment(&mut self, key: String, by: i64, ttl_ms: Option<u64>) -> wasmtime::Result<Result<i64, types::Fault>> {
         Ok(self.kv_increment(&key, by, ttl_ms).map_err(fault))
+    }
+    fn swap(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Result<bool, types::Fault>> {
+        Ok(self.kv_swap(&key, expected.as_deref(), value, ttl_ms).map_err(fault))
     }
 }

@@ -71,7 +71,7 @@ pub(crate) const OFFERED: [(&str, &[&str]); 6] = [
         ],
     ),
     ("host", &["log", "now-ms", "random", "count", "digest"]),
-    ("kv", &["get", "set", "delete", "increment"]),
+    ("kv", &["get", "set", "delete", "increment", "swap"]),
 ];
 
 /// The interfaces that a guest may export in our namespace, each with its one function.

@@ -83,7 +83,7 @@ impl Call {
     /// A header for whatever the client gets.
     ///
     /// # Errors
-    /// The name must begin with `x-`, and the value must be one line.
+    /// The name must begin with `x-` and be none of the gateway's own (`x-sluice-*`; `x-sluice-cache` is a cache's), the value be one line.
     pub fn set_reply_header(&mut self, name: &str, value: &str) -> Result<(), Fault> {
         self.backend.set_reply_header(name, value)
     }

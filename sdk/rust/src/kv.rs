@@ -45,6 +45,15 @@ pub fn increment(key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, Fault
     backend::increment(key, by, ttl.map(milliseconds))
 }
 
+/// Sets a value, with a `ttl` that starts anew, only where the key still has the `expected` one (`None`: where it is not there), atomically.
+/// Says whether it did: if not, someone else was first, and what was read before is old.
+///
+/// # Errors
+/// As [`set`].
+pub fn swap(key: &str, expected: Option<&[u8]>, value: impl AsRef<[u8]>, ttl: Option<Duration>) -> Result<bool, Fault> {
+    backend::swap(key, expected, value.as_ref(), ttl.map(milliseconds))
+}
+
 /// Rounded up, so that a short time is not none.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
@@ -66,6 +75,9 @@ mod backend {
     }
     pub(super) fn increment(key: &str, by: i64, ttl_ms: Option<u64>) -> Result<i64, Fault> {
         Ok(kv::increment(key, by, ttl_ms)?)
+    }
+    pub(super) fn swap(key: &str, expected: Option<&[u8]>, value: &[u8], ttl_ms: Option<u64>) -> Result<bool, Fault> {
+        Ok(kv::swap(key, expected, value, ttl_ms)?)
     }
 }
 

@@ -47,6 +47,7 @@ pub mod glue;
 pub mod host;
 pub mod kv;
 mod macros;
+mod period;
 mod plugin;
 pub mod search;
 #[doc(hidden)]
@@ -59,6 +60,7 @@ mod types;
 pub use call::{Call, Reply};
 pub use finished::Finished;
 pub use host::{count, digest, log, now_ms, random};
+pub use period::Period;
 #[doc(hidden)]
 pub use plugin::Package;
 pub use plugin::{Grant, Hook, NoSettings, OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, Plugin};

@@ -299,10 +299,12 @@ impl CallView for CallState {
             ));
         }
         let name = name.to_ascii_lowercase();
-        let ours = name == "x-request-id" || name.starts_with("x-sluice-");
+        // What a cache says about itself has its name from us, whoever the cache is by.
+        let cache = name == "x-sluice-cache" || name.starts_with("x-sluice-cache-");
+        let ours = name == "x-request-id" || (name.starts_with("x-sluice-") && !cache);
         if !name.starts_with("x-") || ours || http::HeaderName::try_from(&name).is_err() {
             return Err(Fault::Invalid(format!(
-                "`{name}` cannot be set: only `x-` headers that are not x-request-id or x-sluice-*"
+                "`{name}` cannot be set: only `x-` headers that are not x-request-id or x-sluice-* (but for x-sluice-cache and x-sluice-cache-*)"
             )));
         }
         if value.len() > REPLY_HEADER_LENGTH || http::HeaderValue::try_from(&value).is_err() {

@@ -32,6 +32,14 @@ impl Kv for Keys {
         *value = sum.to_string().into_bytes();
         Ok(sum)
     }
+    fn swap(&self, key: &str, expected: Option<&[u8]>, value: Vec<u8>, ttl: Option<Duration>) -> Result<bool, Fault> {
+        let mut keys = self.0.lock().unwrap();
+        let same = keys.get(key).map(|(value, _)| value.as_slice()) == expected;
+        if same {
+            keys.insert(key.to_owned(), (value, ttl));
+        }
+        Ok(same)
+    }
 }
 
 fn granted(keys: &Arc<Keys>) -> Grants {

@@ -117,6 +117,14 @@ pub(crate) fn delete(key: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+pub(crate) fn swap(key: &str, expected: Option<&[u8]>, value: &[u8], ttl_ms: Option<u64>) -> Result<bool, Fault> {
+    let same = get(key)?.as_deref() == expected;
+    if same {
+        set(key, value, ttl_ms)?;
+    }
+    Ok(same)
+}
+
 pub(crate) fn increment(key: &str, by: i64, ttl_ms: Option<u64>) -> Result<i64, Fault> {
     checked(key)?;
     let until = until(ttl_ms)?;

@@ -121,7 +121,8 @@ impl Backend {
         if !name.starts_with("x-") || name.len() == 2 || !token {
             return Err(Fault::Invalid(format!("{name:?} is not an x- header")));
         }
-        if name == "x-request-id" || name.starts_with("x-sluice-") {
+        let cache = name == "x-sluice-cache" || name.starts_with("x-sluice-cache-");
+        if name == "x-request-id" || (name.starts_with("x-sluice-") && !cache) {
             return Err(Fault::Invalid(format!("{name} is the gateway's own")));
         }
         if value.chars().any(|c| c.is_control()) {
