@@ -226,4 +226,4 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests;
+pub(super) mod tests;

@@ -379,7 +379,7 @@ fn a_plain_proxy_gets_the_whole_address_and_its_own_credentials() {
 }
 
 /// A server certificate for 127.0.0.1 and the file of the authority that signed it.
-fn certified(folder: &Path) -> (Arc<rustls::ServerConfig>, Vec<std::path::PathBuf>) {
+pub(in crate::providers) fn certified(folder: &Path) -> (Arc<rustls::ServerConfig>, Vec<std::path::PathBuf>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

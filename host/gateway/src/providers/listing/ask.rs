@@ -157,3 +157,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Trouble> {
     }
     Ok(body)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
