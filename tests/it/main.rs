@@ -23,6 +23,7 @@ mod house;
 mod listing;
 mod names;
 mod packaging;
+mod page;
 mod plugins_files;
 mod plugins_hostile;
 mod plugins_mask;

@@ -1,5 +1,6 @@
 //! What all calls share, built once from one configuration, and what one serving thread adds to it.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -123,12 +124,28 @@ pub struct Gateway {
     pub cut: Rc<Cut>,
     /// Tells the readiness page that the gateway is stopping.
     pub shutdown: Shutdown,
+    pub process: Arc<Process>,
+}
+
+/// What is so for the life of the process.
+#[derive(Debug)]
+pub struct Process {
+    /// Where it listens, with the ports that were chosen.
+    pub listen: Vec<SocketAddr>,
+    /// Seconds since 1970.
+    pub started: u64,
+}
+
+impl Process {
+    pub fn new(listen: &[SocketAddr]) -> Arc<Process> {
+        Arc::new(Process { listen: listen.to_vec(), started: unix_seconds() })
+    }
 }
 
 impl Gateway {
-    pub fn new(live: Arc<Live>, shutdown: Shutdown) -> Gateway {
+    pub fn new(live: Arc<Live>, shutdown: Shutdown, process: Arc<Process>) -> Gateway {
         let finisher = Finisher::new(live.core().metrics.finish_dropped.clone());
-        Gateway { live, clients: Clients::default(), finisher, cut: Rc::default(), shutdown }
+        Gateway { live, clients: Clients::default(), finisher, cut: Rc::default(), shutdown, process }
     }
 
     /// What is in force now. A call keeps the one that it was admitted under.

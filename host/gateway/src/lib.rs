@@ -17,4 +17,5 @@ pub mod providers;
 pub mod server;
 mod site;
 pub mod state;
+pub mod ui;
 mod watch;

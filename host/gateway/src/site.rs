@@ -18,6 +18,7 @@ use crate::observe;
 use crate::observe::record::{Outcome, Record};
 use crate::pipeline;
 use crate::server::{self, Options, Page, Site};
+use crate::ui::{self, api};
 
 impl Handler for Gateway {
     type Snapshot = Arc<Core>;
@@ -76,8 +77,9 @@ impl Site for Gateway {
         self.finisher.settled().await;
     }
 
-    fn page(&self, core: &Arc<Core>, page: Page) -> Reply {
+    fn page(&self, core: &Arc<Core>, page: Page, query: Option<&str>) -> Reply {
         match page {
+            Page::Home => ui::page(),
             Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),
             Page::Ready => self.ready(core),
             Page::Health => health(core),
@@ -85,14 +87,20 @@ impl Site for Gateway {
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 server::with_type(StatusCode::OK, kind, core.metrics.render())
             }
-            Page::Plugins => server::json(StatusCode::OK, core.plugins.render().to_string()),
+            Page::Status => ui::document(api::status(core, &self.live.status(), &self.process, self.stopping())),
+            Page::Plugins => ui::document(core.plugins.render().to_string()),
+            Page::Calls => ui::document(api::calls(&core.recent, &self.process, api::after(query))),
         }
     }
 }
 
 impl Gateway {
+    fn stopping(&self) -> bool {
+        self.shutdown.is_draining()
+    }
+
     fn ready(&self, core: &Core) -> Reply {
-        let why = if self.shutdown.is_draining() { Some("stopping".to_owned()) } else { core.not_ready() };
+        let why = if self.stopping() { Some("stopping".to_owned()) } else { core.not_ready() };
         match why {
             None => server::json(StatusCode::OK, json!({ "status": "ready" }).to_string()),
             Some(reason) => {

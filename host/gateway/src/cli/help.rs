@@ -9,6 +9,7 @@ First steps:
   sluice plugin new my-guard         a plugin of your own, as a project that works
   cp guard.wasm plugins/             a plugin is live within a second, without a restart
   sluice check                       every mistake of sluice.yaml, with line and column
+  sluice status; sluice tail         what a running gateway does; http://localhost:8080/ is the same as a page
 
 Files:
   ./sluice.yaml                      the configuration, or what --config names; docs/config.md has every field
@@ -18,6 +19,7 @@ Files:
 Environment:
   OPENAI_API_KEY                     turns the provider on, and is its key
   SLUICE_LOG                         how much to tell on standard error, as --log
+  SLUICE_URL, SLUICE_ADMIN_TOKEN     which gateway `sluice status` and `sluice tail` ask, and with which token
   HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE  how to reach providers, where `network:` says nothing
 
 Exit codes:
@@ -79,3 +81,25 @@ Examples:
   source <(sluice completions bash)                                  in ~/.bashrc
   sluice completions zsh > \"${fpath[1]}/_sluice\"
   sluice completions fish > ~/.config/fish/completions/sluice.fish";
+
+/// Below `sluice status --help`.
+pub const STATUS: &str = "\
+Examples:
+  sluice status
+  sluice status --url https://llm.corp --token-file /run/secrets/admin
+  sluice status --json | jq .status.providers
+
+Exit codes:
+  0  it serves, and all is as its files say
+  1  no gateway answers there
+  2  it cannot be asked this way: the address, or the admin token
+  3  it is degraded or not ready; the output says why";
+
+/// Below `sluice tail --help`.
+pub const TAIL: &str = "\
+Each line: time (UTC), ending and status, model and target, tokens in>out, total time, Sluice's own part of it, receipt, key, error.
+
+Examples:
+  sluice tail
+  sluice tail -n 200 --once
+  sluice tail --json | jq 'select(.outcome != \"ok\")'";

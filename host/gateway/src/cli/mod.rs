@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
 
+mod ask;
 mod check;
 mod completions;
 mod connect;
@@ -10,6 +11,9 @@ mod help;
 mod plugin;
 mod schema;
 mod serve;
+mod status;
+mod table;
+mod tail;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -51,6 +55,12 @@ enum Command {
     /// Print the lines that point a client at this gateway.
     #[command(after_help = help::CONNECT)]
     Connect(connect::Connect),
+    /// Say what a running gateway serves and how it is; exits 3 if it is degraded or not ready, 1 if it does not answer.
+    #[command(after_help = help::STATUS)]
+    Status(ask::Ask),
+    /// Show the calls of a running gateway as they end.
+    #[command(after_help = help::TAIL)]
+    Tail(tail::Tail),
     /// Make and inspect plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -143,6 +153,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Schema { plugin }) => schema::run(plugin),
         Some(Command::Connect(connect)) => connect::run(&connect),
         Some(Command::Completions { shell }) => completions::run(shell),
+        Some(Command::Status(ask)) => status::run(&ask),
+        Some(Command::Tail(tail)) => tail::run(&tail),
         Some(Command::Plugin(Plugin::New { name })) => plugin::new(&name),
         Some(Command::Plugin(Plugin::Check { file })) => plugin::check(&file),
     }

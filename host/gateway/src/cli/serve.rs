@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Serve};
-use crate::app::{Core, DEMO_NOTE, Gateway};
+use crate::app::{Core, DEMO_NOTE, Gateway, Process};
 use crate::config::{self, Clients, Config, Overrides};
 use crate::governance;
 use crate::live::Live;
@@ -60,15 +60,16 @@ fn start(mut config: Config, format: Format, state: State) -> Result<()> {
     let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
     let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?);
     let shutdown = Shutdown::default();
-    let addresses = listening.addresses().to_vec();
+    let process = Process::new(listening.addresses());
     let shared = Arc::clone(&live);
     let draining = shutdown.clone();
+    let about = Arc::clone(&process);
     let running = server::serve(listening, &shutdown, move |_thread| {
-        Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone())))
+        Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone(), Arc::clone(&about))))
     })
     .map_err(|error| anyhow!(error))?;
     stop_on_signals(shutdown.clone()).context("signals")?;
-    for address in &addresses {
+    for address in &process.listen {
         tracing::info!("listening on http://{address}");
     }
     let core = live.core();

@@ -160,6 +160,18 @@ impl ProviderMetrics {
     }
 }
 
+impl ProviderMetrics {
+    /// Calls by outcome and tokens by class, without those that never occurred.
+    pub fn render(&self) -> Value {
+        let counts = |names: &[&str], counters: &[IntCounter]| -> serde_json::Map<String, Value> {
+            let pairs = names.iter().zip(counters).map(|(name, counter)| ((*name).to_owned(), counter.get()));
+            pairs.filter(|(_, count)| *count > 0).map(|(name, count)| (name, json!(count))).collect()
+        };
+        let outcomes = Outcome::ALL.map(Outcome::as_str);
+        json!({ "calls": counts(&outcomes, &self.requests), "tokens": counts(&Usage::CLASSES, &self.tokens) })
+    }
+}
+
 impl PluginMetrics {
     pub fn ran(&self, hook: Hook, spent: Duration) {
         if let Some(histogram) = self.seconds.get(hook as usize) {

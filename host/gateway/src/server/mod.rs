@@ -77,8 +77,8 @@ pub trait Site: Handler {
     /// Waits until what follows the thread's finished calls has been done. Asked once, before the thread ends.
     fn settled(&self) -> impl Future<Output = ()>;
 
-    /// One of the gateway's own pages; quick, and without waiting.
-    fn page(&self, snapshot: &Self::Snapshot, page: Page) -> Reply;
+    /// One of the gateway's own pages, with the query of its address; quick, and without waiting.
+    fn page(&self, snapshot: &Self::Snapshot, page: Page, query: Option<&str>) -> Reply;
 }
 
 /// What a client may take of the server. Every one has a default that suits a gateway of language models.

@@ -18,11 +18,14 @@ const OPERATIONS: &[(Tail, Verb, Kind)] = &[
 
 /// The gateway's own pages.
 const PAGES: &[(&str, Page)] = &[
+    ("/", Page::Home),
     ("/livez", Page::Live),
     ("/readyz", Page::Ready),
     ("/health", Page::Health),
     ("/metrics", Page::Metrics),
+    ("/api/status", Page::Status),
     ("/api/plugins", Page::Plugins),
+    ("/api/calls", Page::Calls),
 ];
 
 #[derive(Clone, Copy)]
@@ -44,14 +47,18 @@ enum Verb {
     Post,
 }
 
-/// What Sluice says about itself. The first three are asked by supervisors, which have no credential and call by address.
+/// What Sluice says about itself. The home page holds nothing that is not in every copy of Sluice; the next three are asked by supervisors,
+/// which have no credential and call by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
+    Home,
     Live,
     Ready,
     Health,
     Metrics,
+    Status,
     Plugins,
+    Calls,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +118,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Route, Missed> {
             return Ok(Route::Road(Road { operation, provider: *provider }));
         }
     }
-    match PAGES.iter().find(|(page, _)| *page == short) {
+    match PAGES.iter().find(|(page, _)| *page == short || *page == path) {
         Some((_, page)) => Verb::Get.check(method).map(|()| Route::Page(*page)),
         None => Err(Missed::Path),
     }
@@ -160,7 +167,7 @@ mod tests {
             assert_eq!(find(&Method::HEAD, path), Ok(Route::Page(*page)));
             assert_eq!(find(&Method::POST, path), Err(Missed::Method("GET, HEAD, OPTIONS")));
         }
-        for path in ["/", "", "/v1", "/v2/models", "/openai/chat", "/v1models", "/openaiv1/models", "//livez", "*"] {
+        for path in ["", "/v1", "/v2/models", "/openai/chat", "/v1models", "/openaiv1/models", "//livez", "*"] {
             assert_eq!(find(&Method::GET, path), Err(Missed::Path), "{path}");
         }
     }

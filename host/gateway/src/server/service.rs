@@ -66,8 +66,9 @@ impl Drop for Permit {
 
 /// A reply's body that ends the connection's turn, and frees the call's place, with its last byte.
 pub(super) struct Sent {
-    body: ReplyBody,
+    /// Dropped first: who sees that the body is gone finds its place free.
     _permit: Option<Permit>,
+    body: ReplyBody,
     _turn: Turn,
 }
 
@@ -115,7 +116,7 @@ pub(super) async fn answer<S: Site>(
                 early(&shared, has_body, respond::failure(&failure, &id))
             }
         },
-        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page)),
+        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page, parts.uri.query())),
         Err(reply) => early(&shared, has_body, reply),
     };
     if let Some(name) = name {
@@ -179,8 +180,8 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 /// foreign web page can have made.
 fn may_see<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, parts: &Parts, page: Page) -> Result<(), Failure> {
     let known = match page {
-        Page::Live | Page::Ready | Page::Health => true,
-        Page::Plugins => context.site.administer(snapshot, &parts.headers)?,
+        Page::Home | Page::Live | Page::Ready | Page::Health => true,
+        Page::Status | Page::Plugins | Page::Calls => context.site.administer(snapshot, &parts.headers)?,
         Page::Metrics => {
             matches!(context.site.administer(snapshot, &parts.headers), Ok(true))
                 || context.site.admit(snapshot, &parts.headers)?.is_some()

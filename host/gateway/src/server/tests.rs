@@ -119,7 +119,7 @@ impl Site for TestSite {
 
     async fn settled(&self) {}
 
-    fn page(&self, _: &Arc<Options>, page: Page) -> Reply {
+    fn page(&self, _: &Arc<Options>, page: Page, _: Option<&str>) -> Reply {
         json(StatusCode::OK, format!("{page:?}"))
     }
 }

@@ -1,0 +1,190 @@
+//! `sluice status`: what a running gateway serves and how it is, as the page shows it.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::ask::{Ask, Asker, Trouble, put};
+use super::table::{Table, clean, span, time};
+
+/// The gateway answers, and not all is as its files say, or it does not serve.
+const DEGRADED: u8 = 3;
+
+pub fn run(ask: &Ask) -> ExitCode {
+    let (status, plugins) = match fetch(ask) {
+        Ok(found) => found,
+        Err(trouble) => return trouble.exit(),
+    };
+    if ask.json {
+        put(&format!("{}\n", json!({ "status": status, "plugins": plugins })));
+    } else {
+        put(&render(&status, &plugins));
+    }
+    if status["status"] == "ok" { ExitCode::SUCCESS } else { ExitCode::from(DEGRADED) }
+}
+
+fn fetch(ask: &Ask) -> Result<(Value, Value), Trouble> {
+    let asker = Asker::new(ask)?;
+    Ok((asker.get("/api/status")?, asker.get("/api/plugins")?))
+}
+
+fn render(status: &Value, plugins: &Value) -> String {
+    let mut out = summary(status);
+    out.push('\n');
+    out.push_str(&providers(status));
+    out.push('\n');
+    out.push_str(&chain(status, plugins));
+    out
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn names(value: &Value) -> String {
+    let names: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    names.join(", ")
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() { otherwise.to_owned() } else { text }
+}
+
+fn summary(status: &Value) -> String {
+    let mut out = format!(
+        "Sluice {}: {}, up {}, {} calls under way\n",
+        clean(text(&status["version"])),
+        if status["status"] == "ok" { "ready" } else { text(&status["status"]) },
+        span(status["uptime_s"].as_u64().unwrap_or(0)),
+        status["calls"]
+    );
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            for (at, part) in value.lines().enumerate() {
+                let name = if at == 0 { name } else { "" };
+                out.push_str(&format!("  {name:<9} {}\n", clean(part)));
+            }
+        }
+    };
+    let config = &status["config"];
+    line("listens", &names(&status["listen"]));
+    line("clients", text(&status["clients"]));
+    let file = config["file"].as_str().unwrap_or("none: built-in defaults and the environment");
+    line("config", &format!("{file}, {}", text(&config["state"])));
+    line("", text(&config["error"]));
+    line("restart", &names(&config["restart_needed"]));
+    line("reason", text(&status["reason"]));
+    for problem in status["problems"].as_array().into_iter().flatten() {
+        line("problem", text(problem));
+    }
+    line("demo", text(&status["note"]));
+    out
+}
+
+fn providers(status: &Value) -> String {
+    let mut table = Table::new(&["PROVIDER", "ADDRESS", "MODELS", "KEYS", "CALLS", "OK"], &[4, 5]);
+    for provider in status["providers"].as_array().into_iter().flatten() {
+        let calls = provider["calls"].as_object();
+        let all: u64 = calls.into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+        table.row([
+            text(&provider["name"]).to_owned(),
+            or(text(&provider["address"]).to_owned(), "built in"),
+            or(names(&provider["models"]), "any"),
+            or(names(&provider["keys"]), "none"),
+            all.to_string(),
+            provider["calls"]["ok"].as_u64().unwrap_or(0).to_string(),
+        ]);
+    }
+    let aliases = status["aliases"].as_array().into_iter().flatten();
+    for alias in aliases {
+        table.note(&format!("alias {} is {}", text(&alias["name"]), text(&alias["target"])));
+    }
+    table.render()
+}
+
+fn chain(status: &Value, plugins: &Value) -> String {
+    let mut all: Vec<&Value> = plugins["plugins"].as_array().into_iter().flatten().collect();
+    if all.is_empty() {
+        return format!("No plugins: drop a .wasm into {}\n", clean(text(&status["plugins_dir"])));
+    }
+    all.sort_by_key(|plugin| (plugin["order"].as_i64().unwrap_or(i64::MAX), text(&plugin["name"]).to_owned()));
+    let heading = ["PLUGIN", "STATE", "ORDER", "DIGEST", "HOOK", "MEAN", "RUNS", "ERRORS"];
+    let mut table = Table::new(&heading, &[2, 5, 6, 7]);
+    for plugin in all {
+        one(&mut table, plugin);
+    }
+    for name in plugins["required_missing"].as_array().into_iter().flatten() {
+        table.note(&format!("{} is required and not live: calls are refused", text(name)));
+    }
+    table.render()
+}
+
+/// A row for each hook; what is said of the whole plugin stands in the first.
+fn one(table: &mut Table, plugin: &Value) {
+    let counters = &plugin["counters"];
+    let errors: u64 =
+        counters["errors"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+    let state = match text(&plugin["breaker"]) {
+        "" | "closed" => text(&plugin["state"]).to_owned(),
+        breaker => format!("{}, breaker {breaker}", text(&plugin["state"])),
+    };
+    let order = plugin["order"].as_i64().map_or_else(|| "-".to_owned(), |order| order.to_string());
+    let digest: String = text(&plugin["digest"]).chars().take(12).collect();
+    let mut first = [text(&plugin["name"]).to_owned(), state, order, digest];
+    let none = [Value::Null];
+    let hooks = plugin["hooks"].as_array().filter(|hooks| !hooks.is_empty()).map_or(&none[..], Vec::as_slice);
+    for (at, hook) in hooks.iter().enumerate() {
+        let counts = &counters["hooks"][text(hook)];
+        let runs = counts["runs"].as_u64().unwrap_or(0);
+        let mean = if runs == 0 { String::new() } else { time(counts["mean_us"].as_f64().unwrap_or(0.0)) };
+        let errors = if at == 0 { errors.to_string() } else { String::new() };
+        let last = [text(hook).to_owned(), mean, runs.to_string(), errors];
+        table.row(std::mem::take(&mut first).into_iter().chain(last));
+    }
+    for problem in [&plugin["error"], &counters["last_error"]] {
+        if let Some(problem) = problem.as_str() {
+            table.note(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_what_is_wrong() {
+        let status = json!({
+            "version": "1.2.3", "status": "degraded", "uptime_s": 65, "calls": 2, "clients": "keys", "listen": ["127.0.0.1:8080"],
+            "config": { "file": "sluice.yaml", "state": "stale", "error": "sluice.yaml:1:2: one\nsluice.yaml:3:4: two", "restart_needed": [] },
+            "providers": [{ "name": "openai", "address": "api.openai.com:443", "models": [], "keys": ["main"], "calls": { "ok": 3, "failed": 1 } }],
+            "aliases": [{ "name": "fast", "target": "openai/x" }], "problems": ["pii is stale: bad file"], "plugins_dir": "plugins",
+        });
+        let plugins = json!({ "required_missing": ["audit"], "plugins": [
+            { "name": "pii", "state": "stale", "order": 20, "digest": "0123456789abcdef", "hooks": ["on-request", "on-delta"], "error": "bad file",
+              "breaker": "open", "counters": { "hooks": { "on-request": { "runs": 2, "mean_us": 3.25 } }, "errors": { "trap": 4 }, "last_error": null } },
+            { "name": "new", "state": "failed", "error": "not a\u{1b}[2J component" },
+        ] });
+        let text = render(&status, &plugins);
+        for part in [
+            "Sluice 1.2.3: degraded, up 1 min, 2 calls under way",
+            "sluice.yaml, stale",
+            "            sluice.yaml:3:4: two\n",
+            "openai    api.openai.com:443  any     main      4   3\n",
+            "alias fast is openai/x",
+            "stale, breaker open     20  0123456789ab  on-request  3.2 us     2       4\n",
+            "  not a [2J component\n",
+            "audit is required and not live",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn teaches_where_there_is_no_plugin() {
+        let text = chain(&json!({ "plugins_dir": "plugins" }), &json!({ "plugins": [] }));
+        assert_eq!(text, "No plugins: drop a .wasm into plugins\n");
+    }
+}
