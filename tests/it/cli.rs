@@ -276,7 +276,7 @@ fn past_loopback_a_first_key_is_made_printed_once_and_needed() {
 fn on_loopback_no_key_is_made() {
     let gateway = Setup::default().start();
     assert_eq!(gateway.post(CHAT, body("m", false)).status, 200);
-    assert!(!gateway.folder().join(".local").exists());
+    assert!(!gateway.folder().join(".local/state/sluice/first-keys").exists());
     assert!(!gateway.process.err.text().contains("client key"), "{}", gateway.process.err.text());
 }
 

@@ -105,15 +105,14 @@ fn bad_files_are_refused_by_name_and_good_ones_beside_them_serve() {
     let mock = Mock::start();
     says(&mock, &["fine"]);
     let files = bad_files();
-    let mut setup = with(before(&mock, ""), "good", "nop", PATIENT);
+    let gateway = with(before(&mock, ""), "good", "nop", PATIENT).start();
     for (name, bytes, _) in &files {
-        setup = setup.plugin(&format!("{name}.wasm"), bytes.clone());
-        setup = setup.plugin(&format!("{name}.yaml"), "limits: { start: 300ms, wall: 300ms, delta: 300ms }\n");
+        let limits = b"limits: { start: 300ms, wall: 300ms, delta: 300ms }\n";
+        replace(&gateway.plugins().join(format!("{name}.yaml")), limits);
+        replace(&gateway.plugins().join(format!("{name}.wasm")), bytes);
     }
-    let gateway = setup.start();
     for (name, _, words) in &files {
-        let state = gateway.plugin_state(name).unwrap();
-        assert_eq!(state["state"], "failed", "{state}");
+        let state = gateway.wait_plugin(name, |state| state["state"] == "failed");
         refusal(&state, words);
         logged(&gateway, name, "plugin not loaded");
     }

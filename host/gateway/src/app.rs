@@ -65,7 +65,7 @@ impl Core {
         let listings = Arc::new(Listings::default());
         let provider = |row: &config::Provider| Provider::new(row.clone(), &metrics, &listings, &way);
         let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
-        let plugins = Plugins::start(&config.plugins, &metrics)?;
+        let plugins = Plugins::start(&config.plugins, &metrics, &state)?;
         Ok(Core {
             keys: Keys::new(&config.keys),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),

@@ -1,5 +1,6 @@
 //! `sluice serve`: from the command line to serving threads, and from a signal back out.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use crate::observe::access_log::Format;
 use crate::server::{self, Listening, Shutdown};
 use crate::state::{Identity, State};
 
-/// Exit code for a configuration that cannot be used.
+/// Exit code for a configuration, or plugin files, that cannot be used.
 const BAD_CONFIG: u8 = 2;
 
 pub fn run(serve: Serve) -> ExitCode {
@@ -47,7 +48,7 @@ pub fn run(serve: Serve) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            if error.is::<BadPlugins>() { ExitCode::from(BAD_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -59,6 +60,7 @@ fn start(mut config: Config, format: Format, state: State) -> Result<()> {
     secure(&mut config)?;
     let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
     let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?);
+    BadPlugins::none(&live.core())?;
     let shutdown = Shutdown::default();
     let process = Process::new(listening.addresses());
     let shared = Arc::clone(&live);
@@ -79,6 +81,31 @@ fn start(mut config: Config, format: Format, state: State) -> Result<()> {
     core.log.finish();
     stopped
 }
+
+/// Plugin files that are bad at the start, without an earlier version to serve instead.
+#[derive(Debug)]
+struct BadPlugins(Vec<(String, String)>);
+
+impl BadPlugins {
+    fn none(core: &Core) -> Result<(), BadPlugins> {
+        let bad = core.plugins.bad();
+        if bad.is_empty() { Ok(()) } else { Err(BadPlugins(bad.to_vec())) }
+    }
+}
+
+impl fmt::Display for BadPlugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the gateway does not start without these plugins, and no earlier version of them is kept:")?;
+        for (name, why) in &self.0 {
+            write!(f, "\n  {name}: {why}")?;
+        }
+        f.write_str(
+            "\nRepair each file, or take it out of the plugins directory, or write `enabled: false` in its NAME.yaml.",
+        )
+    }
+}
+
+impl std::error::Error for BadPlugins {}
 
 /// Past loopback, anonymous use must be written: else the first start makes a key and a token.
 fn secure(config: &mut Config) -> Result<()> {

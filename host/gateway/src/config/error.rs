@@ -113,6 +113,11 @@ impl<'a> At<'a> {
         self.place
     }
 
+    /// What stands here as it was written, before variables were expanded, as JSON; `None` where nothing does.
+    pub(super) fn as_written(self) -> Option<String> {
+        self.node.map(|node| node.to_written_json().to_string())
+    }
+
     /// Whether something was here that is reported already.
     pub(super) fn is_broken(self) -> bool {
         self.node.is_some_and(Node::is_broken)

@@ -99,18 +99,32 @@ fn load_from(
     }
 }
 
-/// Reads the block of one plugin from its own file, `plugins/NAME.yaml`.
+/// Reads the block of one plugin from its own file, `plugins/NAME.yaml`, and gives the file's text with it.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
-pub fn plugin_block(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<PluginBlock, ConfigErrors> {
-    let read = |report: &mut Report| {
-        let text = read(path, report)?;
-        let (block, tree) = typed::<file::PluginBlock>(&text, env, report)?;
-        Some(resolve::plugin_block(block, At::root(&tree), report))
-    };
+pub fn plugin_block(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(PluginBlock, String), ConfigErrors> {
     let mut report = Report::new(path.display().to_string());
-    match (read(&mut report), report.finish()) {
+    match (read(path, &mut report), report.finish()) {
+        (_, Err(errors)) => Err(errors),
+        (Some(text), Ok(_)) => parse_plugin_block(path, &text, env).map(|block| (block, text)),
+        (None, Ok(_)) => Err(unexplained(path)),
+    }
+}
+
+/// Reads `text` as the content of a plugin's file; `path` is for errors only.
+///
+/// # Errors
+/// As [`plugin_block`].
+pub fn parse_plugin_block(
+    path: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<PluginBlock, ConfigErrors> {
+    let mut report = Report::new(path.display().to_string());
+    let block = typed::<file::PluginBlock>(text, env, &mut report)
+        .map(|(block, tree)| resolve::plugin_block(block, At::root(&tree), &mut report));
+    match (block, report.finish()) {
         (_, Err(errors)) => Err(errors),
         (Some(block), Ok(_)) => Ok(block),
         (None, Ok(_)) => Err(unexplained(path)),

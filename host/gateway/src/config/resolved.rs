@@ -186,6 +186,8 @@ pub struct Plugins {
     pub dir: PathBuf,
     pub required: Vec<String>,
     pub chain: BTreeMap<String, PluginBlock>,
+    /// Each block of `chain` as it was written, in JSON: no variable is expanded, so it may be kept in a file.
+    pub written: BTreeMap<String, Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

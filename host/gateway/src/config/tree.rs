@@ -75,6 +75,19 @@ impl Node {
         }
     }
 
+    /// As [`Node::to_json`], with every text as the user wrote it: no variable is expanded in it.
+    pub(super) fn to_written_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match (&self.written, &self.value) {
+            (Some(written), _) => Json::String(written.clone()),
+            (None, Value::List(items)) => Json::Array(items.iter().map(Node::to_written_json).collect()),
+            (None, Value::Map(entries)) => {
+                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_written_json())).collect())
+            }
+            (None, _) => self.to_json(),
+        }
+    }
+
     /// What the value is, for an error text: shortened, and as it was written where a variable was expanded.
     pub(super) fn found(&self) -> String {
         if let Some(written) = &self.written {

@@ -112,7 +112,7 @@ impl Deltas {
         let ran = entry.plugin.on_delta(state, window).await;
         let mut state = unwrap(ran.view);
         let mut stamp = |verdict: &'static str, spent: Duration| {
-            entry.metrics.ran(Hook::OnDelta, spent);
+            entry.ran(Hook::OnDelta, spent);
             record.stamp(&entry.name, &entry.digest, Hook::OnDelta, verdict, spent);
         };
         let verdict = match ran.result {

@@ -24,7 +24,7 @@ pub fn denied(denial: Denial) -> Failure {
 
 /// Books a failed hook and says whether the call goes on without the plugin (`on_error: open`) or ends.
 pub fn failed(entry: &Entry, hook: Hook, error: &HookError) -> Result<(), Failure> {
-    entry.metrics.failed(error.kind, &error.message);
+    entry.failed(error);
     let closed = entry.on_error == OnError::Closed;
     let version = &entry.plugin.manifest().version;
     tracing::warn!(

@@ -51,7 +51,7 @@ pub async fn run(
             Hook::OnResponse => on_response(entry, state).await,
             _ => windows(entry, state).await,
         };
-        entry.metrics.ran(hook, spent);
+        entry.ran(hook, spent);
         match step {
             Step::Go(verdict) => {
                 let passed = state.commit();

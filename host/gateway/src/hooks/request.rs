@@ -45,7 +45,7 @@ pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) 
         let ran = entry.plugin.on_request(state).await;
         state = unwrap(ran.view);
         let mut book = |verdict: &'static str, spent: Duration| {
-            entry.metrics.ran(Hook::OnRequest, spent);
+            entry.ran(Hook::OnRequest, spent);
             record.stamp(&entry.name, &entry.digest, Hook::OnRequest, verdict, spent);
         };
         match ran.result.and_then(|verdict| checked(&mut state, verdict)) {

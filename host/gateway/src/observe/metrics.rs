@@ -30,6 +30,7 @@ pub struct Metrics {
     plugin_seconds: HistogramVec,
     plugin_errors: IntCounterVec,
     plugin_counts: IntCounterVec,
+    plugin_rollbacks: IntCounterVec,
     pub overhead: Histogram,
     pub first_token: Histogram,
     pub in_flight: IntGauge,
@@ -53,6 +54,7 @@ pub struct PluginMetrics {
     seconds: [Histogram; Hook::ALL.len()],
     errors: [IntCounter; ErrorKind::ALL.len()],
     counts: IntCounterVec,
+    rollbacks: IntCounter,
     name: String,
     names: Mutex<BTreeMap<String, IntCounter>>,
     last_error: Mutex<Option<String>>,
@@ -95,6 +97,11 @@ impl Metrics {
             tokens: counters("sluice_tokens_total", "Tokens as providers report them.", &["provider", "class"])?,
             plugin_errors: counters("sluice_plugin_errors_total", "Hooks that failed.", &["plugin", "kind"])?,
             plugin_counts: counters("sluice_plugin_count_total", "Counted by plugins.", &["plugin", "name"])?,
+            plugin_rollbacks: counters(
+                "sluice_plugin_rollbacks_total",
+                "New versions that failed too often and were taken back.",
+                &["plugin"],
+            )?,
             overhead: histogram(
                 "sluice_overhead_seconds",
                 "Time of a call, less waiting for provider and client; not of calls that broke off.",
@@ -130,6 +137,7 @@ impl Metrics {
                 seconds: Hook::ALL.map(|hook| self.plugin_seconds.with_label_values(&[name, hook.as_str()])),
                 errors: ErrorKind::ALL.map(|kind| self.plugin_errors.with_label_values(&[name, kind.as_str()])),
                 counts: self.plugin_counts.clone(),
+                rollbacks: self.plugin_rollbacks.with_label_values(&[name]),
                 name: name.to_owned(),
                 names: Mutex::new(BTreeMap::new()),
                 last_error: Mutex::new(None),
@@ -184,6 +192,11 @@ impl PluginMetrics {
             counter.inc();
         }
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {message}", kind.as_str()));
+    }
+
+    /// A version was taken back.
+    pub fn rolled_back(&self) {
+        self.rollbacks.inc();
     }
 
     pub fn count(&self, name: &str, by: u64) {

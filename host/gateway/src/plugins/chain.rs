@@ -4,9 +4,11 @@
 //! generation. It does not load anything (`load`) and runs nothing (`hooks`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sluice_sandbox::{Hook, HookSet, Plugin};
+use sluice_sandbox::{ErrorKind, Hook, HookError, HookSet, Plugin};
 
+use super::probation::Probation;
 use super::select::{CallFacts, Kept};
 use crate::config::{Match, OnError, Streams};
 use crate::observe::metrics::PluginMetrics;
@@ -23,6 +25,8 @@ pub struct Entry {
     pub streams: Streams,
     /// The calls that it runs on; `None` is every call.
     pub matching: Option<Match>,
+    /// Whether it is to be taken back. Lives as long as the version, whatever its place in the chain.
+    pub probation: Arc<Probation>,
     pub metrics: Arc<PluginMetrics>,
 }
 
@@ -33,6 +37,22 @@ impl Entry {
 
     pub fn has(&self, hook: Hook) -> bool {
         self.plugin.hooks().contains(hook)
+    }
+
+    /// Counts a hook, however it ended. `spent` is zero for one that was not run, which is none.
+    pub fn ran(&self, hook: Hook, spent: Duration) {
+        self.metrics.ran(hook, spent);
+        if !spent.is_zero() {
+            self.probation.ran();
+        }
+    }
+
+    /// Counts a hook's failure. That there was no room to run it is no fault of this version.
+    pub fn failed(&self, error: &HookError) {
+        self.metrics.failed(error.kind, &error.message);
+        if error.kind != ErrorKind::Overload {
+            self.probation.failed(&error.message);
+        }
     }
 
     /// The plugin reads replies, by either hook.

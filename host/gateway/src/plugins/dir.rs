@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::{self, PluginBlock};
+use crate::config::{self, PluginBlock, Plugins};
 
 /// A file as it looked: when nothing of this changed, it is not read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ impl Look {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub block: Result<PluginBlock, String>,
+    /// The block's text before variables were expanded; `None` where there is no block.
+    pub written: Option<Arc<str>>,
     pub component: PathBuf,
     /// Of the component and of the settings file; `None` where there is no file.
     pub looks: (Option<Look>, Option<Look>),
@@ -52,11 +55,8 @@ pub struct Wanted {
 ///
 /// A `.wasm` that only serves as `component:` of others is not a plugin by its own name as well. `before` is what plugins had as their
 /// component: a block that cannot be read now keeps it in use.
-pub fn scan(
-    dir: &Path,
-    chain: &BTreeMap<String, PluginBlock>,
-    before: &BTreeMap<String, PathBuf>,
-) -> io::Result<BTreeMap<String, Wanted>> {
+pub fn scan(config: &Plugins, before: &BTreeMap<String, PathBuf>) -> io::Result<BTreeMap<String, Wanted>> {
+    let Plugins { dir, chain, .. } = config;
     let mut files = BTreeSet::new();
     let mut named: BTreeSet<String> = chain.keys().cloned().collect();
     let listing = match fs::read_dir(dir) {
@@ -77,7 +77,7 @@ pub fn scan(
         };
     }
     let mut wanted: BTreeMap<String, Wanted> =
-        named.into_iter().map(|name| (name.clone(), want(dir, &name, chain.get(&name)))).collect();
+        named.into_iter().map(|name| (name.clone(), want(config, &name, chain.get(&name)))).collect();
     let used: BTreeSet<PathBuf> = wanted
         .iter()
         .flat_map(|(name, wanted)| match &wanted.block {
@@ -87,14 +87,16 @@ pub fn scan(
         .collect();
     for name in files {
         if !wanted.contains_key(&name) && !used.contains(&dir.join(format!("{name}.wasm"))) {
-            let bare = want(dir, &name, None);
+            let bare = want(config, &name, None);
             wanted.insert(name, bare);
         }
     }
     Ok(wanted)
 }
 
-fn want(dir: &Path, name: &str, configured: Option<&PluginBlock>) -> Wanted {
+fn want(config: &Plugins, name: &str, configured: Option<&PluginBlock>) -> Wanted {
+    let dir = &config.dir;
+    let mut written = None;
     let settings = dir.join(format!("{name}.yaml"));
     let settings_look = Look::at(&settings);
     let block = match (settings_look.is_some() || is_there(&settings), configured) {
@@ -108,16 +110,22 @@ fn want(dir: &Path, name: &str, configured: Option<&PluginBlock>) -> Wanted {
         (true, None) if settings_look.as_ref().is_some_and(|look| look.len == 0) => {
             Err(format!("{name}.yaml is empty, as a half-written file is; remove it if there is nothing to set"))
         }
-        (true, None) => {
-            config::plugin_block(&settings, &|name| std::env::var(name).ok()).map_err(|errors| errors.to_string())
+        (true, None) => config::plugin_block(&settings, &|name| std::env::var(name).ok())
+            .map(|(block, text)| {
+                written = Some(Arc::from(text));
+                block
+            })
+            .map_err(|errors| errors.to_string()),
+        (false, Some(block)) => {
+            written = config.written.get(name).cloned();
+            Ok(block.clone())
         }
-        (false, Some(block)) => Ok(block.clone()),
         (false, None) => Ok(PluginBlock::default()),
     };
     let file = block.as_ref().ok().and_then(|block| block.component.clone()).unwrap_or_else(|| format!("{name}.wasm"));
     let component = dir.join(file);
     let looks = (Look::at(&component), settings_look);
-    Wanted { block, component, looks }
+    Wanted { block, written, component, looks }
 }
 
 /// Whether the directory has an entry of that name, whatever it is and wherever it leads. In doubt it has.

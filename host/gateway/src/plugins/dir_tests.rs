@@ -6,8 +6,12 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+fn asks(dir: &Path) -> Plugins {
+    Plugins { dir: dir.to_owned(), required: Vec::new(), chain: BTreeMap::new(), written: BTreeMap::new() }
+}
+
 fn scanned(dir: &Path) -> BTreeMap<String, Wanted> {
-    scan(dir, &BTreeMap::new(), &BTreeMap::new()).unwrap()
+    scan(&asks(dir), &BTreeMap::new()).unwrap()
 }
 
 fn refusal(dir: &Path) -> String {
@@ -20,7 +24,7 @@ fn only_an_absent_directory_is_an_empty_one() {
     assert!(scanned(&dir.path().join("none")).is_empty());
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(scan(&file, &BTreeMap::new(), &BTreeMap::new()).is_err());
+    assert!(scan(&asks(&file), &BTreeMap::new()).is_err());
 }
 
 #[test]

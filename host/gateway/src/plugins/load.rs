@@ -1,37 +1,45 @@
 //! Makes the live chain what the directory asks for. A bad file costs nothing but its own news: its last good version goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use sluice_sandbox::{Component, Grants, Hook, Limits, LoadError, LoadErrorKind, Plugin, Sandbox, Spec};
+use sluice_sandbox::{Hook, LoadError, LoadErrorKind, Sandbox};
 
 use super::Shared;
 use super::chain::{Chain, Entry};
 use super::dir::{self, Look, Wanted, scan};
+use super::probation::Standing;
 use super::status::{State, Status, Table};
-use crate::config::{OnError, PluginBlock, Plugins, Streams};
+use super::version::{Maker, Parts, Version};
+use super::watch::Ask;
+use crate::config::{OnError, PluginBlock, Plugins};
 use crate::observe::metrics::Metrics;
+use crate::state::{self, Kept, KeptPlugin, Rejected};
+use crate::watch::Post;
 
-/// Compiled components kept although no plugin uses them now, so that going back to one costs nothing.
-const COMPONENTS: usize = 16;
 /// Bytes read of a component: more than the sandbox takes, so that what is not much too long is refused in its words.
 const LARGEST: usize = 64 << 20;
 /// A load that failed for want of time or room is tried again after this, doubling up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Versions of a plugin that are ready to be gone back to while the live one is on probation.
+const BEFORE: usize = 2;
 
 pub struct Loader {
-    sandbox: Sandbox,
+    maker: Maker,
     config: Plugins,
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
     chain: Arc<ArcSwap<Chain>>,
+    /// Wakes this loader.
+    post: Post<Ask>,
+    /// What lasts beyond the process.
+    state: state::State,
     generation: u64,
     known: BTreeMap<String, Known>,
-    components: HashMap<String, (Arc<Component>, u64)>,
     /// The component file of each plugin whose block could be read.
     used: BTreeMap<String, PathBuf>,
     looked: u64,
@@ -39,6 +47,8 @@ pub struct Loader {
     blind: bool,
     /// The configuration is new: its chain has yet to be made, if only to say what is missing in it.
     asked: bool,
+    /// The directory is another one since the last look: what is not in it was not taken out.
+    moved: bool,
 }
 
 /// What happened to one plugin when its files were last looked at.
@@ -46,8 +56,13 @@ struct Known {
     looks: (Option<Look>, Option<Look>),
     block: Result<PluginBlock, String>,
     status: Status,
-    /// Digest and block of the live version.
-    live: Option<(String, PluginBlock)>,
+    live: Option<Version>,
+    /// What to go back to if the live version, on probation, fails too often; newest first.
+    before: Vec<Version>,
+    /// The live version passed its probation, as far as this loader is concerned.
+    proven: bool,
+    /// Taken back, and not tried again while the files are the same.
+    rejected: Option<Rejected>,
     retry: Option<(Instant, Duration)>,
 }
 
@@ -60,20 +75,29 @@ struct Refused {
 }
 
 impl Loader {
-    pub(super) fn new(sandbox: Sandbox, config: Plugins, metrics: Arc<Metrics>, shared: Arc<Shared>) -> Loader {
+    pub(super) fn new(
+        sandbox: Sandbox,
+        config: Plugins,
+        metrics: Arc<Metrics>,
+        state: state::State,
+        shared: Arc<Shared>,
+        post: Post<Ask>,
+    ) -> Loader {
         Loader {
-            sandbox,
+            maker: Maker::new(sandbox, state.clone(), Arc::clone(&metrics)),
             config,
             metrics,
             shared,
             chain: Arc::default(),
+            post,
+            state,
             generation: 0,
             known: BTreeMap::new(),
-            components: HashMap::new(),
             used: BTreeMap::new(),
             looked: 0,
             blind: false,
             asked: false,
+            moved: false,
         }
     }
 
@@ -88,6 +112,7 @@ impl Loader {
 
     /// Takes another configuration, whose chain gets a place of its own; it is complete after the next look.
     pub(super) fn configure(&mut self, config: Plugins) -> Arc<ArcSwap<Chain>> {
+        self.moved |= config.dir != self.config.dir;
         self.config = config;
         self.chain = Arc::new(ArcSwap::new(self.chain.load_full()));
         self.asked = true;
@@ -97,47 +122,93 @@ impl Loader {
     /// Looks at the directory once and swaps the chain if anything about it changed; says whether anything did.
     pub async fn reconcile(&mut self) -> bool {
         self.looked += 1;
-        let wanted = match scan(&self.config.dir, &self.config.chain, &self.used) {
-            Ok(wanted) => wanted,
-            Err(error) => return self.blind(&error),
-        };
-        self.blind = false;
-        for (name, wanted) in wanted.iter().filter(|(_, wanted)| wanted.block.is_ok()) {
-            self.used.insert(name.clone(), wanted.component.clone());
-        }
-        self.used.retain(|name, _| wanted.contains_key(name));
         let before: Vec<Arc<Entry>> = self.entries();
-        let mut changed = self.looked == 1 || self.asked;
-        let gone: Vec<String> = self.known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
-        for name in gone {
-            tracing::info!(plugin = %name, "plugin removed: its file is gone");
-            self.known.remove(&name);
-            changed = true;
-        }
-        for (name, wanted) in wanted {
-            if self.is_news(&name, &wanted) {
-                self.consider(name, wanted).await;
-                changed = true;
+        let mut changed = self.judge().await | (self.looked == 1) | self.asked;
+        match scan(&self.config, &self.used) {
+            Ok(wanted) => {
+                self.blind = false;
+                changed |= self.follow(wanted).await;
+                self.moved = false;
             }
+            Err(error) => self.blind(&error).await,
         }
         if changed {
             self.publish(&before);
-            self.sandbox.sweep();
+            self.maker.sweep();
         }
         changed
     }
 
-    /// The directory cannot be read: everything stays as it is, and is said once.
-    fn blind(&mut self, error: &Error) -> bool {
+    /// Makes of each plugin what its files ask for; true if anything was new.
+    async fn follow(&mut self, wanted: BTreeMap<String, Wanted>) -> bool {
+        for (name, wanted) in wanted.iter().filter(|(_, wanted)| wanted.block.is_ok()) {
+            self.used.insert(name.clone(), wanted.component.clone());
+        }
+        self.used.retain(|name, _| wanted.contains_key(name));
+        let mut kept = self.kept(&wanted);
+        let mut changed = false;
+        let gone: Vec<String> = self.known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            tracing::info!(plugin = %name, "plugin removed: its file is gone");
+            self.known.remove(&name);
+            if !self.moved {
+                self.state.forget_plugin(&self.config.dir, &name);
+            }
+            changed = true;
+        }
+        for (name, wanted) in wanted {
+            if self.is_news(&name, &wanted) {
+                let kept = kept.remove(&name);
+                self.consider(name, wanted, kept).await;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// What an earlier process kept, of use at the first look only: later this process knows better. A plugin that is not in its
+    /// directory any more was taken out on purpose and is forgotten, unless the whole directory is absent: a mount may be late.
+    fn kept(&self, wanted: &BTreeMap<String, Wanted>) -> BTreeMap<String, KeptPlugin> {
+        if self.looked > 1 {
+            return BTreeMap::new();
+        }
+        let kept = self.state.plugins(&self.config.dir);
+        if self.config.dir.is_dir() {
+            for name in kept.keys().filter(|name| !wanted.contains_key(*name)) {
+                self.state.forget_plugin(&self.config.dir, name);
+            }
+        }
+        kept
+    }
+
+    /// The directory cannot be read: everything stays as it is, and is said once. At the start that is what was kept.
+    async fn blind(&mut self, error: &Error) {
+        let dir = self.config.dir.display();
         if !self.blind {
-            tracing::error!("{} cannot be read, plugins stay as they are: {error}", self.config.dir.display());
+            tracing::error!("{dir} cannot be read, plugins stay as they are: {error}");
         }
         self.blind = true;
-        let first = self.generation == 0 || self.asked;
-        if first {
-            self.publish(&self.entries());
+        if self.looked > 1 {
+            return;
         }
-        first
+        let why = format!("{dir} cannot be read: {error}");
+        for (name, kept) in self.state.plugins(&self.config.dir) {
+            let mut known = Known::new(Err(why.clone()));
+            self.restore(&name, &mut known, &kept.good).await;
+            if known.live.is_some() {
+                refuse(&name, &mut known, Refused { state: State::Failed, why: why.clone(), passing: false });
+                self.known.insert(name, known);
+            }
+        }
+    }
+
+    /// Why the gateway must not start, after the first look: files that are bad and of which no earlier version is known.
+    pub(super) fn bad(&self) -> Vec<(String, String)> {
+        let unread = (self.blind && self.known.is_empty())
+            .then(|| (self.config.dir.display().to_string(), "the plugins directory cannot be read".to_owned()));
+        let failed = self.known.iter().filter(|(_, known)| known.status.state == State::Failed);
+        let failed = failed.map(|(name, known)| (name.clone(), known.status.error.clone().unwrap_or_default()));
+        unread.into_iter().chain(failed).collect()
     }
 
     fn is_news(&self, name: &str, wanted: &Wanted) -> bool {
@@ -151,27 +222,35 @@ impl Loader {
         }
     }
 
-    /// Takes one plugin's files as they are now.
-    async fn consider(&mut self, name: String, wanted: Wanted) {
-        let mut known = self.known.remove(&name).unwrap_or_else(|| Known {
-            looks: (None, None),
-            block: wanted.block.clone(),
-            status: Status { state: State::Missing, entry: None, since: 0, error: None },
-            live: None,
-            retry: None,
-        });
+    /// Takes one plugin's files as they are now. `kept`: what an earlier process left, at the first look.
+    async fn consider(&mut self, name: String, wanted: Wanted, kept: Option<KeptPlugin>) {
+        let known = self.known.remove(&name);
+        let mut known = known.unwrap_or_else(|| Known::new(wanted.block.clone()));
+        let KeptPlugin { good, rejected, .. } = kept.unwrap_or_default();
+        if rejected.is_some() {
+            known.rejected = rejected;
+        }
         known.looks.clone_from(&wanted.looks);
         known.block.clone_from(&wanted.block);
-        match self.version(&name, &wanted, &known).await {
+        let mut version = self.version(&name, &wanted, &known).await;
+        if known.live.is_none() && version.as_ref().is_err_and(Refused::may_go_on) {
+            self.restore(&name, &mut known, &good).await;
+            // Nothing is left of what it was taken back for; or the machine was slow, and a start that fails for it helps nobody.
+            let again = known.rejected.take_if(|_| known.live.is_none()).is_some()
+                || self.looked == 1 && version.as_ref().is_err_and(|refused| refused.passing);
+            if known.live.is_none() && again {
+                version = self.version(&name, &wanted, &known).await;
+            }
+        }
+        match version {
             Ok(version) => {
                 known.retry = None;
+                known.rejected = None;
                 known.status.error = None;
                 known.status.state = State::Active;
-                if let Some((entry, digest, block)) = version {
-                    announce(&name, &entry);
-                    known.status.entry = Some(entry);
-                    known.status.since = self.generation + 1;
-                    known.live = Some((digest, block));
+                if let Some(version) = version {
+                    announce(&name, &version.entry);
+                    self.install(&mut known, version, &good);
                 }
             }
             Err(refused) => refuse(&name, &mut known, refused),
@@ -180,12 +259,7 @@ impl Loader {
     }
 
     /// The version that the files ask for; `None` if it is the live one.
-    async fn version(
-        &mut self,
-        name: &str,
-        wanted: &Wanted,
-        known: &Known,
-    ) -> Result<Option<(Arc<Entry>, String, PluginBlock)>, Refused> {
+    async fn version(&mut self, name: &str, wanted: &Wanted, known: &Known) -> Result<Option<Version>, Refused> {
         let block = match &wanted.block {
             Ok(block) => block.clone(),
             Err(why) => return Err(Refused { state: State::Failed, why: why.clone(), passing: false }),
@@ -194,57 +268,122 @@ impl Loader {
             return Err(Refused { state: State::Disabled, why: "`enabled: false`".into(), passing: false });
         }
         let file = wanted.component.display();
-        let bytes = dir::read(&wanted.component, LARGEST).map_err(|error| Refused {
+        let component = dir::read(&wanted.component, LARGEST).map_err(|error| Refused {
             // Only a file that is gone was taken out; one that cannot be read is a bad file.
             state: if error.kind() == ErrorKind::NotFound { State::Missing } else { State::Failed },
             why: format!("{file} cannot be read: {error}"),
             passing: true,
         })?;
-        let digest = digest(&bytes);
-        if known.live.as_ref().is_some_and(|(live, with)| *live == digest && *with == block) {
+        let kept = Kept::of(&component, wanted.written.as_deref());
+        if known.live.as_ref().is_some_and(|live| live.kept.component == kept.component && live.block == block) {
+            if known.rejected.is_some() {
+                self.state.keep_plugin(&self.config.dir, name, &component, wanted.written.as_deref(), None);
+            }
             return Ok(None);
         }
-        let component = self.component(&digest, &bytes).map_err(|error| from_load(&error))?;
-        let plugin = match reusable(known, &digest, &block) {
-            Some(plugin) => plugin,
-            None => {
-                let spec = Spec {
-                    name: name.to_owned(),
-                    settings: block.settings.clone(),
-                    limits: limits(&block),
-                    grants: Grants::default(),
-                };
-                self.sandbox.load(component, spec).await.map_err(|error| from_load(&error))?
-            }
-        };
-        let on_error = block.on_error.unwrap_or(OnError::Closed);
-        let default = if on_error == OnError::Closed { Streams::Hold } else { Streams::Skip };
-        let entry = Entry {
-            name: Arc::from(name),
-            digest: Arc::from(digest.trim_start_matches("sha256:").get(..12).unwrap_or(&digest)),
-            order: block.order,
-            on_error,
-            streams: block.streams.unwrap_or(default),
-            matching: (!block.matching.is_any()).then(|| block.matching.clone()),
-            metrics: self.metrics.plugin(name),
-            plugin,
-        };
-        Ok(Some((Arc::new(entry), digest, block)))
+        if let Some(rejected) = known.rejected.as_ref().filter(|rejected| rejected.version == kept) {
+            return Err(Refused { state: State::Failed, why: rejected.why.clone(), passing: false });
+        }
+        let parts = Parts { name, component: &component, kept, block };
+        let version = self.maker.make(parts, known.live.as_ref()).await.map_err(|error| from_load(&error))?;
+        let moved = known.live.as_ref().filter(|live| Arc::ptr_eq(&live.entry.plugin, &version.entry.plugin));
+        let moved = moved.map(|live| &live.kept);
+        self.state.keep_plugin(&self.config.dir, name, &component, wanted.written.as_deref(), moved);
+        Ok(Some(version))
     }
 
-    fn component(&mut self, digest: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
-        if let Some((component, used)) = self.components.get_mut(digest) {
-            *used = self.looked;
-            return Ok(Arc::clone(component));
+    /// Makes an accepted version the live one, on probation if there is one to go back to: here, or in `good`, as kept.
+    fn install(&self, known: &mut Known, version: Version, good: &[Kept]) {
+        let moved = known.live.as_ref().is_some_and(|live| Arc::ptr_eq(&live.entry.plugin, &version.entry.plugin));
+        if let Some(before) = known.live.take().filter(|_| !moved) {
+            known.before.insert(0, before);
+            known.before.truncate(BEFORE);
         }
-        let component = self.sandbox.compile(bytes)?;
-        if self.components.len() >= COMPONENTS
-            && let Some(oldest) = self.components.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
-        {
-            self.components.remove(&oldest);
+        if !known.before.is_empty() || good.iter().any(|kept| *kept != version.kept) {
+            version.entry.probation.begin(self.post.clone());
         }
-        self.components.insert(digest.to_owned(), (Arc::clone(&component), self.looked));
-        Ok(component)
+        known.go_live(version, self.generation + 1);
+    }
+
+    /// Serves the newest version of `good` that still loads.
+    async fn restore(&mut self, name: &str, known: &mut Known, good: &[Kept]) {
+        let rejected = known.rejected.as_ref().map(|rejected| rejected.version.clone());
+        for (at, kept) in good.iter().enumerate().filter(|(_, kept)| rejected.as_ref() != Some(*kept)) {
+            let Some(version) = self.maker.revive(name, kept).await else { continue };
+            // The ones before it are still there if it was on probation.
+            if at + 1 < good.len() {
+                version.entry.probation.begin(self.post.clone());
+            }
+            known.go_live(version, self.generation + 1);
+            return;
+        }
+    }
+
+    /// Takes back versions that failed too often, and lets go of what is before those that have proven themselves.
+    async fn judge(&mut self) -> bool {
+        let mut changed = false;
+        let names: Vec<String> = self.known.keys().cloned().collect();
+        for name in names {
+            let Some(mut known) = self.known.remove(&name) else { continue };
+            match known.live.as_ref().map(|live| live.entry.probation.standing()) {
+                Some(Standing::Tripped(ran, failed, last)) => {
+                    changed |= self.take_back(&name, &mut known, (ran, failed), &last).await;
+                }
+                Some(Standing::Passed) if !known.proven => {
+                    known.proven = true;
+                    known.before.clear();
+                    if let Some(live) = &known.live {
+                        self.state.prove_plugin(&self.config.dir, &name, &live.kept);
+                    }
+                }
+                _ => {}
+            }
+            self.known.insert(name, known);
+        }
+        changed
+    }
+
+    async fn take_back(&mut self, name: &str, known: &mut Known, counts: (u32, u32), last: &str) -> bool {
+        let Some(bad) = known.live.as_ref().filter(|_| !known.proven) else { return false };
+        let (ran, failed) = counts;
+        let manifest = bad.entry.plugin.manifest();
+        let why = format!(
+            "version {} ({}) was taken back: {failed} of its first {ran} hooks failed: {last}; it is not tried again until its file or \
+             its settings change",
+            manifest.version, bad.entry.digest
+        );
+        let rejected = Rejected { version: bad.kept.clone(), why: why.clone() };
+        let to = match known.before.is_empty() {
+            false => Some(known.before.remove(0)),
+            true => self.before_in_state(name, &rejected.version).await,
+        };
+        let Some(to) = to else {
+            // Nothing is there to go back to; it is judged no more.
+            known.proven = true;
+            tracing::error!(plugin = %name, "the version fails and nothing is kept to go back to: {last}");
+            return false;
+        };
+        self.state.reject_plugin(&self.config.dir, name, rejected.clone());
+        known.rejected = Some(rejected);
+        let digest = Arc::clone(&to.entry.digest);
+        known.go_live(to, self.generation + 1);
+        known.status.state = State::Stale;
+        known.status.error = Some(why.clone());
+        known.retry = None;
+        known.status.entry.iter().for_each(|entry| entry.metrics.rolled_back());
+        tracing::error!(plugin = %name, "{why}; the version before ({digest}) serves again");
+        true
+    }
+
+    /// What an earlier process accepted before `bad`.
+    async fn before_in_state(&mut self, name: &str, bad: &Kept) -> Option<Version> {
+        let kept = self.state.plugins(&self.config.dir).remove(name)?;
+        for kept in kept.good.iter().filter(|kept| *kept != bad) {
+            if let Some(version) = self.maker.revive(name, kept).await {
+                return Some(version);
+            }
+        }
+        None
     }
 
     fn entries(&self) -> Vec<Arc<Entry>> {
@@ -275,16 +414,45 @@ impl Loader {
     }
 }
 
+impl Known {
+    fn new(block: Result<PluginBlock, String>) -> Known {
+        Known {
+            looks: (None, None),
+            block,
+            status: Status { state: State::Missing, entry: None, since: 0, error: None },
+            live: None,
+            before: Vec::new(),
+            proven: false,
+            rejected: None,
+            retry: None,
+        }
+    }
+
+    fn go_live(&mut self, version: Version, generation: u64) {
+        self.status.entry = Some(Arc::clone(&version.entry));
+        self.status.since = generation;
+        self.live = Some(version);
+        self.proven = false;
+    }
+}
+
+impl Refused {
+    /// An earlier version goes on: taking a plugin out is what the operator asked for, a bad file is not.
+    fn may_go_on(&self) -> bool {
+        !matches!(self.state, State::Disabled | State::Missing)
+    }
+}
+
 fn refuse(name: &str, known: &mut Known, refused: Refused) {
+    let keeps = known.live.is_some() && refused.may_go_on();
     let Refused { state, why, passing } = refused;
     known.retry = passing.then(|| {
         let wait = known.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
         (Instant::now() + wait, wait)
     });
-    // Taking a plugin out is what the operator asked for; a bad file is not.
-    let keeps = known.status.entry.is_some() && !matches!(state, State::Disabled | State::Missing);
-    if keeps {
-        tracing::error!(plugin = %name, "the new version is refused, the last good one goes on: {why}");
+    if let Some(live) = known.live.as_ref().filter(|_| keeps) {
+        let digest = &live.entry.digest;
+        tracing::error!(plugin = %name, %digest, "the new version is refused, the last good one goes on: {why}");
         known.status.state = State::Stale;
     } else {
         match state {
@@ -295,6 +463,7 @@ fn refuse(name: &str, known: &mut Known, refused: Refused) {
         known.status.state = state;
         known.status.entry = None;
         known.live = None;
+        known.before.clear();
     }
     known.status.error = Some(why);
 }
@@ -320,32 +489,4 @@ fn announce(name: &str, entry: &Entry) {
         on_error = if entry.on_error == OnError::Closed { "closed" } else { "open" },
         "plugin live: {}{streams}", entry.hooks()
     );
-}
-
-/// The running plugin, when only its place or its policy on errors changed.
-fn reusable(known: &Known, digest: &str, block: &PluginBlock) -> Option<Arc<Plugin>> {
-    let (live, with) = known.live.as_ref()?;
-    let same = live == digest && with.settings == block.settings && with.limits == block.limits;
-    if same { known.status.entry.as_ref().map(|entry| Arc::clone(&entry.plugin)) } else { None }
-}
-
-fn limits(block: &PluginBlock) -> Limits {
-    Limits {
-        wall: block.limits.wall,
-        delta_wall: block.limits.delta,
-        start: block.limits.start,
-        memory: block.limits.memory,
-        concurrency: u32::try_from(block.limits.concurrency).unwrap_or(u32::MAX),
-        ..Limits::default()
-    }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = String::with_capacity(71);
-    out.push_str("sha256:");
-    for byte in digest.as_ref() {
-        out.push_str(&format!("{byte:02x}"));
-    }
-    out
 }

@@ -1,12 +1,15 @@
 //! The plugins directory made into a chain, and kept so: watched, loaded off the serving threads, swapped whole.
 //!
-//! `dir` reads files, `load` reconciles them with what is live, `watch` says when to look again. Nothing here runs a hook for a call.
+//! `dir` reads files, `version` makes loaded plugins of them, `load` reconciles them with what is live, `probation` counts how new ones do,
+//! `watch` says when to look again. Nothing here runs a hook for a call.
 
 pub mod chain;
 mod dir;
 mod load;
+pub mod probation;
 pub mod select;
 pub mod status;
+mod version;
 mod watch;
 
 use std::sync::mpsc::channel;
@@ -22,6 +25,7 @@ use self::status::{State, Table};
 use self::watch::Ask;
 use crate::config;
 use crate::observe::metrics::Metrics;
+use crate::state;
 use crate::watch::Post;
 
 /// The chain of one configuration, and what is known of every plugin.
@@ -32,6 +36,7 @@ pub struct Plugins {
     /// old one never meets a chain of the new one, nor the other way round.
     chain: Arc<ArcSwap<Chain>>,
     post: Post<Ask>,
+    bad: Arc<[(String, String)]>,
 }
 
 /// What is known of every plugin, whichever configuration asks.
@@ -41,14 +46,21 @@ pub(crate) struct Shared {
 }
 
 impl Plugins {
-    /// Loads what is in the directory and keeps watching it from a thread of its own. Returns when the first chain is live.
-    pub fn start(config: &config::Plugins, metrics: &Arc<Metrics>) -> Result<Plugins, String> {
+    /// Loads what is in the directory and keeps watching it from a thread of its own. Returns when the first chain is live. What `state`
+    /// kept serves where files are bad now; [`Plugins::bad`] says where it could not.
+    pub fn start(config: &config::Plugins, metrics: &Arc<Metrics>, state: &state::State) -> Result<Plugins, String> {
         let shared = Arc::new(Shared::default());
         let sandbox = Sandbox::new(Config::default()).map_err(|error| format!("the plugin sandbox: {error}"))?;
-        let loader = Loader::new(sandbox, config.clone(), Arc::clone(metrics), Arc::clone(&shared));
-        let chain = loader.chain();
-        let post = watch::start(loader)?;
-        Ok(Plugins { shared, chain, post })
+        let load =
+            |post| Loader::new(sandbox, config.clone(), Arc::clone(metrics), state.clone(), Arc::clone(&shared), post);
+        let watch::Started { post, chain, bad } = watch::start(load)?;
+        Ok(Plugins { shared, chain, post, bad: bad.into() })
+    }
+
+    /// Plugins that the first look found bad and of which nothing earlier is known, with the reason: a gateway that would start without
+    /// them would leave calls unguarded, and must not start.
+    pub fn bad(&self) -> &[(String, String)] {
+        &self.bad
     }
 
     /// Loads what `config` asks for; this handle keeps the chain that it has. Returns when the new chain is complete, which may take as
@@ -60,7 +72,7 @@ impl Plugins {
         let (answer, configured) = channel();
         self.post.send(Ask::Configure(Box::new(config.clone()), answer));
         let chain = configured.recv().map_err(|_| "the plugin loader has ended")?;
-        Ok(Plugins { shared: Arc::clone(&self.shared), chain, post: self.post.clone() })
+        Ok(Plugins { chain, ..self.clone() })
     }
 
     /// Has the directory looked at now; does not wait for it.

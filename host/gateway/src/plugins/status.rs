@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sluice_sandbox::Hook;
 
 use super::chain::Entry;
+use super::probation::{self, Standing};
 use crate::config::{OnError, Streams};
 
 /// Where a plugin stands.
@@ -14,7 +15,7 @@ use crate::config::{OnError, Streams};
 pub enum State {
     /// In the chain, from the file as it is.
     Active,
-    /// In the chain with its last good version; the file or its settings are bad.
+    /// In the chain with its last good version: the file or its settings are bad, or the version in the file was taken back.
     Stale,
     /// Not in the chain: the file is bad and there is no earlier version.
     Failed,
@@ -83,6 +84,13 @@ fn one(name: &str, status: &Status) -> Value {
             (true, Streams::Skip) => Some("skip"),
             (true, Streams::Refuse) => Some("refuse"),
         }),
+    );
+    map.insert(
+        "probation".into(),
+        match entry.probation.standing() {
+            Standing::Counting(hooks, failed) => json!({ "hooks": hooks, "failed": failed, "of": probation::HOOKS }),
+            _ => Value::Null,
+        },
     );
     map.insert("counters".into(), entry.metrics.render());
     out

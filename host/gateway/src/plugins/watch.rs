@@ -19,8 +19,16 @@ pub enum Ask {
     Configure(Box<Plugins>, Sender<Arc<ArcSwap<Chain>>>),
 }
 
+/// What the first look led to.
+pub struct Started {
+    pub post: Post<Ask>,
+    pub chain: Arc<ArcSwap<Chain>>,
+    /// See [`super::Plugins::bad`].
+    pub bad: Vec<(String, String)>,
+}
+
 /// Runs the first load, then watches for the life of the process. Returns when the first chain is live.
-pub fn start(mut loader: Loader) -> Result<Post<Ask>, String> {
+pub fn start(loader: impl FnOnce(Post<Ask>) -> Loader) -> Result<Started, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -28,6 +36,8 @@ pub fn start(mut loader: Loader) -> Result<Post<Ask>, String> {
     let (loaded, first) = channel();
     let mut watch = Watch::new();
     let post = watch.post();
+    let mut loader = loader(watch.post());
+    let chain = loader.chain();
     std::thread::Builder::new()
         .name("plugins".into())
         .spawn(move || {
@@ -38,7 +48,7 @@ pub fn start(mut loader: Loader) -> Result<Post<Ask>, String> {
             };
             watch.folders(&BTreeSet::from([loader.dir().to_owned()]));
             look(&mut loader);
-            let _ = loaded.send(());
+            let _ = loaded.send(loader.bad());
             loop {
                 match watch.wait() {
                     Woken::Look | Woken::Message(Ask::Look) => look(&mut loader),
@@ -54,8 +64,8 @@ pub fn start(mut loader: Loader) -> Result<Post<Ask>, String> {
             }
         })
         .map_err(|error| format!("the plugin loader: {error}"))?;
-    first.recv().map_err(|_| "the plugin loader ended before its first load".to_owned())?;
-    Ok(post)
+    let bad = first.recv().map_err(|_| "the plugin loader ended before its first load".to_owned())?;
+    Ok(Started { post, chain, bad })
 }
 
 /// Compiling a component takes tens of megabytes for a moment, which the allocator would keep for this thread's next compilation.

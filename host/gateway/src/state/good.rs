@@ -83,12 +83,12 @@ pub struct Rejected {
 }
 
 impl KeptPlugin {
-    /// True if that changed anything.
-    pub fn accept(&mut self, kept: Kept) -> bool {
+    /// Makes it the newest, in the place of `same` if that is kept. True if that changed anything.
+    pub fn accept(&mut self, kept: Kept, same: Option<&Kept>) -> bool {
         if self.good.first() == Some(&kept) && self.rejected.is_none() {
             return false;
         }
-        self.good.retain(|other| *other != kept);
+        self.good.retain(|other| *other != kept && Some(other) != same);
         self.good.insert(0, kept);
         self.good.truncate(VERSIONS);
         self.rejected = None;

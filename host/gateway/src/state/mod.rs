@@ -126,15 +126,16 @@ impl State {
         inner.good().plugins.into_iter().filter(|(_, kept)| kept.dir == dir).collect()
     }
 
-    /// Keeps an accepted version as the newest good one of a plugin: its component and its settings as written.
-    pub fn keep_plugin(&self, dir: &Path, name: &str, component: &[u8], settings: Option<&str>) {
+    /// Keeps an accepted version as the newest good one of a plugin: its component and its settings as written. It takes the place of
+    /// `same`, where it is that version with other words.
+    pub fn keep_plugin(&self, dir: &Path, name: &str, component: &[u8], settings: Option<&str>, same: Option<&Kept>) {
         let kept = Kept::of(component, settings);
         let mut objects = vec![(kept.component.as_str(), component)];
         if let (Some(digest), Some(text)) = (&kept.settings, settings) {
             objects.push((digest, text.as_bytes()));
         }
         let dir = place(dir);
-        self.change(&objects, |good| good.plugin(name, &dir).accept(kept.clone()));
+        self.change(&objects, |good| good.plugin(name, &dir).accept(kept.clone(), same));
     }
 
     /// Notes that a version is not on probation any more: those before it are let go.

@@ -47,8 +47,8 @@ fn what_is_kept_is_there_at_the_next_start() {
     let home = Home::new();
     let state = home.open();
     state.keep_config(b"a: 1\n");
-    state.keep_plugin(&dir(), "guard", b"one", Some("order: 1\n"));
-    state.keep_plugin(&dir(), "bare", b"bare", None);
+    state.keep_plugin(&dir(), "guard", b"one", Some("order: 1\n"), None);
+    state.keep_plugin(&dir(), "bare", b"bare", None, None);
     state.keep_native(ENGINE, &digest(b"one"), b"native");
     drop(state);
     let state = home.open();
@@ -69,7 +69,7 @@ fn versions_are_bounded_and_what_nobody_names_is_collected() {
     let state = home.open();
     for version in 0..20u8 {
         state.keep_config(&[version]);
-        state.keep_plugin(&dir(), "guard", &[b'c', version], Some(&format!("order: {version}")));
+        state.keep_plugin(&dir(), "guard", &[b'c', version], Some(&format!("order: {version}")), None);
     }
     let kept = state.plugins(&dir())["guard"].clone();
     assert_eq!(kept.good.len(), 3);
@@ -88,13 +88,13 @@ fn versions_are_bounded_and_what_nobody_names_is_collected() {
 fn a_rejected_version_is_not_the_last_good_one_again() {
     let home = Home::new();
     let state = home.open();
-    state.keep_plugin(&dir(), "guard", b"one", None);
-    state.keep_plugin(&dir(), "guard", b"two", None);
+    state.keep_plugin(&dir(), "guard", b"one", None, None);
+    state.keep_plugin(&dir(), "guard", b"two", None, None);
     let rejected = Rejected { version: Kept::of(b"two", None), why: "it failed".into() };
     state.reject_plugin(&dir(), "guard", rejected.clone());
     let kept = home.open().plugins(&dir())["guard"].clone();
     assert_eq!((kept.good, kept.rejected), (vec![Kept::of(b"one", None)], Some(rejected)));
-    state.keep_plugin(&dir(), "guard", b"three", None);
+    state.keep_plugin(&dir(), "guard", b"three", None, None);
     assert_eq!(state.plugins(&dir())["guard"].rejected, None);
 }
 
@@ -111,8 +111,8 @@ fn two_gateways_of_one_user_do_not_mix() {
     assert_eq!(two.good_config().unwrap(), b"two");
     assert!(three.good_config().is_none());
     // What one of them lets go stays for the other.
-    two.keep_plugin(&dir(), "guard", b"shared", None);
-    one.keep_plugin(&dir(), "guard", b"shared", None);
+    two.keep_plugin(&dir(), "guard", b"shared", None, None);
+    one.keep_plugin(&dir(), "guard", b"shared", None, None);
     one.forget_plugin(&dir(), "guard");
     assert_eq!(two.object(&digest(b"shared")).unwrap(), b"shared");
 }
@@ -261,7 +261,7 @@ fn concurrent_writers_lose_nothing() {
             scope.spawn(move || {
                 let state = home.open();
                 for round in 0..ROUNDS {
-                    state.keep_plugin(&dir(), &format!("p{writer}"), &[writer, round], None);
+                    state.keep_plugin(&dir(), &format!("p{writer}"), &[writer, round], None, None);
                     state.keep_native(ENGINE, &digest(&[writer, round]), &[writer; 100]);
                     let seen = state.plugins(&dir())[&format!("p{writer}")].clone();
                     assert_eq!(state.object(&seen.good[0].component).unwrap(), [writer, round]);

@@ -1,6 +1,7 @@
 //! `plugins:` and the block of one plugin, wherever it is written. Whether a component exists is the plugin directory's to say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -32,6 +33,7 @@ impl Context<'_> {
             plugin_name(name, at.key("required").item(i), self.report);
         }
         let mut chain = BTreeMap::new();
+        let mut texts = BTreeMap::new();
         let chain_at = at.key("chain");
         for (name, written_block) in written.chain.0 {
             plugin_name(&name, chain_at.name(&name), self.report);
@@ -41,10 +43,11 @@ impl Context<'_> {
                 let place = at.key("required").item(i).place();
                 self.report.error(place, format!("plugin `{}` is required, yet not enabled", shorten(&name)));
             }
+            texts.extend(chain_at.key(&name).as_written().map(|text| (name.clone(), Arc::from(text))));
             chain.insert(name, block);
         }
         let dir = overrides.plugins_dir.clone().unwrap_or_else(|| self.dir.join(&written.dir));
-        Plugins { dir, required: written.required, chain }
+        Plugins { dir, required: written.required, chain, written: texts }
     }
 }
 

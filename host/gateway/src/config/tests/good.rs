@@ -221,7 +221,7 @@ fn a_plugin_has_its_block_in_a_file_of_its_own() {
         "p.yaml",
         "order: -5\non_error: open\nstreams: refuse\nsettings: [1, {b: 1.50, a: on}]\nlimits: { wall: 2s }\n",
     );
-    let block = plugin_block(&folder.path("p.yaml"), &no_env).unwrap();
+    let block = plugin_block(&folder.path("p.yaml"), &no_env).unwrap().0;
     assert_eq!(
         (block.order, block.enabled, block.on_error, block.streams),
         (-5, true, Some(OnError::Open), Some(Streams::Refuse))

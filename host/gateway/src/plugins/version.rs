@@ -1,0 +1,164 @@
+//! One version of a plugin: a component with its settings, compiled, configured and dry-run, ready for its place in a chain.
+//!
+//! It makes versions out of bytes and texts. Which version is asked for is `load`'s business, what is kept of it `state`'s.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sluice_sandbox::{Component, Grants, Limits, LoadError, Sandbox, Spec};
+
+use super::chain::Entry;
+use crate::config::{self, OnError, PluginBlock, Streams};
+use crate::observe::metrics::Metrics;
+use crate::state::{Kept, State};
+
+/// Compiled components kept although no plugin uses them now, so that going back to one costs nothing.
+const COMPONENTS: usize = 16;
+
+/// A version that was accepted.
+#[derive(Clone)]
+pub struct Version {
+    pub entry: Arc<Entry>,
+    pub block: PluginBlock,
+    /// What it is made of, by digest: how the state folder names it.
+    pub kept: Kept,
+}
+
+/// What a version is to be made of.
+pub struct Parts<'a> {
+    pub name: &'a str,
+    pub component: &'a [u8],
+    pub kept: Kept,
+    pub block: PluginBlock,
+}
+
+/// Makes versions; keeps compiled components, in memory and in the state folder.
+pub struct Maker {
+    sandbox: Sandbox,
+    engine: String,
+    state: State,
+    metrics: Arc<Metrics>,
+    components: HashMap<String, (Arc<Component>, u64)>,
+    uses: u64,
+}
+
+impl Maker {
+    pub fn new(sandbox: Sandbox, state: State, metrics: Arc<Metrics>) -> Maker {
+        Maker { engine: sandbox.engine_key(), sandbox, state, metrics, components: HashMap::new(), uses: 0 }
+    }
+
+    /// Compiles and loads; or only moves the running plugin, where `live` differs in nothing that it would notice.
+    ///
+    /// # Errors
+    /// Why the component or its settings are refused.
+    pub async fn make(&mut self, parts: Parts<'_>, live: Option<&Version>) -> Result<Version, LoadError> {
+        let Parts { name, component, kept, block } = parts;
+        let component = self.component(&kept.component, component)?;
+        let plugin = match live.filter(|live| is_moved(live, &kept, &block)) {
+            Some(live) => Arc::clone(&live.entry.plugin),
+            None => {
+                let spec = Spec {
+                    name: name.to_owned(),
+                    settings: block.settings.clone(),
+                    limits: limits(&block),
+                    grants: Grants::default(),
+                };
+                self.sandbox.load(component, spec).await?
+            }
+        };
+        let on_error = block.on_error.unwrap_or(OnError::Closed);
+        let default = if on_error == OnError::Closed { Streams::Hold } else { Streams::Skip };
+        let same = live.filter(|live| Arc::ptr_eq(&live.entry.plugin, &plugin));
+        let entry = Entry {
+            name: Arc::from(name),
+            digest: Arc::from(short(&kept.component)),
+            order: block.order,
+            on_error,
+            streams: block.streams.unwrap_or(default),
+            matching: (!block.matching.is_any()).then(|| block.matching.clone()),
+            probation: same.map_or_else(Arc::default, |live| Arc::clone(&live.entry.probation)),
+            metrics: self.metrics.plugin(name),
+            plugin,
+        };
+        Ok(Version { entry: Arc::new(entry), block, kept })
+    }
+
+    /// A version out of the state folder; `None` where it is not whole there any more, or does not load any more.
+    pub async fn revive(&mut self, name: &str, kept: &Kept) -> Option<Version> {
+        let component = self.state.object(&kept.component)?;
+        let block = match &kept.settings {
+            None => PluginBlock::default(),
+            Some(digest) => {
+                let text = String::from_utf8(self.state.object(digest)?).ok()?;
+                let named = format!("{name}.yaml, as kept");
+                let block = config::parse_plugin_block(Path::new(&named), &text, &|name| std::env::var(name).ok());
+                block.map_err(|errors| tracing::warn!(plugin = %name, "a kept version is of no use: {errors}")).ok()?
+            }
+        };
+        let parts = Parts { name, component: &component, kept: kept.clone(), block };
+        let made = self.make(parts, None).await;
+        made.map_err(|error| tracing::warn!(plugin = %name, "a kept version is of no use: {error}")).ok()
+    }
+
+    /// Drops idle instances that are past their age.
+    pub fn sweep(&self) {
+        self.sandbox.sweep();
+    }
+
+    fn component(&mut self, digest: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
+        self.uses += 1;
+        if let Some((component, used)) = self.components.get_mut(digest) {
+            *used = self.uses;
+            return Ok(Arc::clone(component));
+        }
+        let component = match self.from_kept(digest, bytes) {
+            Some(component) => component,
+            None => {
+                let component = self.sandbox.compile(bytes)?;
+                if self.state.folder().is_some() {
+                    self.state.keep_native(&self.engine, digest, &component.native()?);
+                }
+                component
+            }
+        };
+        if self.components.len() >= COMPONENTS
+            && let Some(oldest) = self.components.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
+        {
+            self.components.remove(&oldest);
+        }
+        self.components.insert(digest.to_owned(), (Arc::clone(&component), self.uses));
+        Ok(component)
+    }
+
+    /// Compiled earlier, perhaps by another process. A file that the sandbox refuses is refused again by compiling it, in its own words.
+    fn from_kept(&self, digest: &str, bytes: &[u8]) -> Option<Arc<Component>> {
+        let native = self.state.native(&self.engine, digest)?;
+        // SAFETY: the state folder gives only whole files of our own that nobody else can write, checked when opened and by checksum, and
+        // what was put there under this engine's key and this component's digest came from `Component::native`.
+        #[allow(unsafe_code)]
+        let revived = unsafe { self.sandbox.compile_from(bytes, &native) };
+        revived.map_err(|error| tracing::debug!("compiled again: {error}")).ok()
+    }
+}
+
+/// Whether only the plugin's place or its policy on errors changed.
+fn is_moved(live: &Version, kept: &Kept, block: &PluginBlock) -> bool {
+    live.kept.component == kept.component && live.block.settings == block.settings && live.block.limits == block.limits
+}
+
+/// First digits of a digest, as receipts and messages show it.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn limits(block: &PluginBlock) -> Limits {
+    Limits {
+        wall: block.limits.wall,
+        delta_wall: block.limits.delta,
+        start: block.limits.start,
+        memory: block.limits.memory,
+        concurrency: u32::try_from(block.limits.concurrency).unwrap_or(u32::MAX),
+        ..Limits::default()
+    }
+}
