@@ -26,6 +26,7 @@ mod packaging;
 mod page;
 mod plugins_files;
 mod plugins_hostile;
+mod plugins_hostile_finish;
 mod plugins_mask;
 mod plugins_neighbours;
 mod plugins_order;
