@@ -58,6 +58,7 @@ fn keeping() -> Vec<u8> {
           (import "sluice:plugin/kv@0.1.0" "get" (func $get (param i32 i32 i32)))
           (import "sluice:plugin/kv@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32)))
           (import "sluice:plugin/kv@0.1.0" "delete" (func $delete (param i32 i32 i32)))
+          (import "sluice:plugin/kv@0.1.0" "swap" (func $swap (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)))
           (import "sluice:plugin/kv@0.1.0" "increment" (func $increment (param i32 i32 i64 i32 i64 i32)))
           {PRELUDE}
           (data (i32.const 512) "visits")
@@ -90,6 +91,14 @@ fn keeping() -> Vec<u8> {
             (if (i32.eq (local.get $deed) (i32.const 40)) (then
               (call $get (i32.const 512) (i32.const 6) (i32.const 2048))
               (call $count (i32.const 512) (i32.const 6) (i64.extend_i32_u (i32.load (i32.const 2060))))
+              (return (call $passed_on (i32.const 2052)))))
+            (if (i32.le_u (i32.sub (local.get $deed) (i32.const 41)) (i32.const 3)) (then
+              (call $swap (i32.const 512) (i32.const 6)
+                (i32.ne (local.get $deed) (i32.const 41)) (i32.const 512) (i32.sub (local.get $deed) (i32.const 38))
+                (i32.const 8192) (select (i32.const 1048577) (i32.const 4) (i32.eq (local.get $deed) (i32.const 44)))
+                (i32.const 1) (i64.const 5000) (i32.const 2048))
+              (if (i32.eqz (i32.load8_u (i32.const 2048)))
+                (then (call $count (i32.const 512) (i32.const 6) (i64.load8_u (i32.const 2052)))))
               (return (call $passed_on (i32.const 2052)))))
             (if (i32.eq (local.get $deed) (i32.const 50)) (then
               (call $digest (i32.const 512) (i32.const 6) (i32.const 2048))
@@ -145,6 +154,25 @@ fn keys_pass_both_ways_and_outlive_the_plugin() {
 }
 
 #[test]
+fn a_swap_compares_before_it_sets() {
+    let keys = Arc::new(Keys::default());
+    block_on(async {
+        let plugin = load(&keeping(), Spec { grants: granted(&keys), ..spec("keeper") }).await.unwrap();
+        // Attempt 41 expects no key, 42 the value `visi`, 44 sets too much; each that does sets four zeroes.
+        assert_eq!(ask(&plugin, 42).await, Ok(Some(0)));
+        assert_eq!(ask(&plugin, 41).await, Ok(Some(1)));
+        assert_eq!(ask(&plugin, 41).await, Ok(Some(0)));
+        assert_eq!(keys.0.lock().unwrap()["visits"], (vec![0; 4], Some(Duration::from_secs(5))));
+        keys.0.lock().unwrap().insert("visits".to_owned(), (b"visi".to_vec(), None));
+        assert!(ask(&plugin, 44).await.unwrap_err().contains("1048577"));
+        assert_eq!(keys.0.lock().unwrap()["visits"].0, b"visi");
+        assert_eq!(ask(&plugin, 42).await, Ok(Some(1)));
+        let denied = load(&keeping(), spec("keeper")).await.unwrap();
+        assert!(ask(&denied, 41).await.unwrap_err().contains("grants: { kv: {} }"));
+    });
+}
+
+#[test]
 fn a_dry_run_leaves_no_keys() {
     let keys = Arc::new(Keys::default());
     block_on(load(&keeping(), Spec { grants: granted(&keys), ..spec("keeper") })).unwrap();
@@ -162,6 +190,10 @@ fn the_keys_of_a_dry_run_are_few_and_behave_as_keys() {
     assert!(matches!(rehearsed.increment("n", 1, None), Err(Fault::Invalid(_))));
     rehearsed.set("n", i64::MAX.to_string().into_bytes(), None).unwrap();
     assert!(matches!(rehearsed.increment("n", 1, None), Err(Fault::Invalid(_))));
+    rehearsed.delete("n").unwrap();
+    assert_eq!(rehearsed.swap("n", Some(b"x"), vec![1], None), Ok(false));
+    assert_eq!(rehearsed.swap("n", None, vec![1], None), Ok(true));
+    assert_eq!(rehearsed.swap("n", Some(&[1]), vec![2], None), Ok(true));
     rehearsed.delete("n").unwrap();
     assert_eq!(rehearsed.get("n"), Ok(None));
     let fits = (0..100).take_while(|n| rehearsed.set(&format!("k{n}"), vec![0; 1 << 20], None).is_ok()).count();

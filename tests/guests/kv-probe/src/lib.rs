@@ -1,7 +1,7 @@
 //! Does what the newest user text says with its own keys, and answers what came of it.
 //!
 //! `kv set KEY VALUE [TTL_MS]` answers `ok`; `kv get KEY` the value or `none`; `kv delete KEY` answers `ok`; `kv increment KEY BY [TTL_MS]`
-//! the sum; `kv fill PREFIX COUNT BYTES` sets keys PREFIX0, PREFIX1, ... and answers `ok`; `kv digest TEXT` answers SHA-256 in hexadecimal.
+//! the sum; `kv swap KEY EXPECTED VALUE [TTL_MS]` answers `true` or `false`, with `-` for a key that is not there; `kv fill PREFIX COUNT BYTES` sets keys PREFIX0, PREFIX1, ... and answers `ok`; `kv digest TEXT` answers SHA-256 in hexadecimal.
 //! A fault of the store is answered as `fault: CLASS: TEXT`. Any other text passes. It waits until it is granted `kv`.
 
 use std::fmt::Write as _;
@@ -37,6 +37,10 @@ fn done(words: &[&str]) -> Result<String, Fault> {
         }
         ["delete", key] => kv::delete(key).map(|()| "ok".to_owned()),
         ["increment", key, by, rest @ ..] => kv::increment(key, number(by)?, ttl(rest)?).map(|sum| sum.to_string()),
+        ["swap", key, expected, value, rest @ ..] => {
+            let expected = (*expected != "-").then_some(expected.as_bytes());
+            kv::swap(key, expected, value, ttl(rest)?).map(|done| done.to_string())
+        }
         ["fill", prefix, count, bytes] => {
             let value = vec![b'x'; number(bytes)?];
             for at in 0..number::<u64>(count)? {
@@ -49,7 +53,7 @@ fn done(words: &[&str]) -> Result<String, Fault> {
             let _ = write!(out, "{byte:02x}");
             out
         })),
-        _ => Err(Fault::Invalid("set, get, delete, increment, fill or digest".to_owned())),
+        _ => Err(Fault::Invalid("set, get, delete, increment, swap, fill or digest".to_owned())),
     }
 }
 

@@ -39,6 +39,10 @@ static FILES: &[(&str, &str)] = &[
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/macros.rs")),
     ),
     (
+        "vendor/sdk/rust/src/period.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/period.rs")),
+    ),
+    (
         "vendor/sdk/rust/src/plugin.rs",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/plugin.rs")),
     ),

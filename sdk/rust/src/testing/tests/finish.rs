@@ -161,6 +161,23 @@ fn keys_live_as_long_as_they_are_told() {
 }
 
 #[test]
+fn a_swap_is_only_over_what_was_read() {
+    set_now_ms(0);
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(kv::swap("s", Some(b"1"), "2", None), Ok(false));
+    assert_eq!(kv::swap("s", None, "1", minute), Ok(true));
+    assert_eq!(kv::swap("s", None, "2", None), Ok(false));
+    advance(Duration::from_secs(40));
+    assert_eq!(kv::swap("s", Some(b"1"), "2", minute), Ok(true));
+    advance(Duration::from_secs(40));
+    assert_eq!(kv::get("s"), Ok(Some(b"2".to_vec())), "its time began anew");
+    advance(Duration::from_secs(20));
+    assert_eq!(kv::swap("s", Some(b"2"), "3", None), Ok(false), "its time is over");
+    assert!(matches!(kv::swap("", None, "1", None), Err(Fault::Invalid(_))));
+    assert!(matches!(kv::swap("s", None, vec![0; (1 << 20) + 1], None), Err(Fault::Invalid(_))));
+}
+
+#[test]
 fn keys_have_the_gateways_bounds() {
     let long = "k".repeat(513);
     for key in ["", long.as_str()] {
