@@ -75,6 +75,18 @@ fn one_line_for_each_field() {
 }
 
 #[test]
+fn what_waits_for_a_restart_is_said() {
+    let (output, _) = diff("", "server: { listen: 127.0.0.1:1, threads: 3, max_calls: 5 }");
+    for line in [
+        "server.listen: [127.0.0.1:8080, [::1]:8080] -> [127.0.0.1:1] (after a restart)",
+        "server.threads: nothing -> 3 (after a restart)",
+        "server.max_calls: 10000 -> 5 (live)",
+    ] {
+        assert!(out(&output).lines().any(|found| found == line), "{line}:\n{}", out(&output));
+    }
+}
+
+#[test]
 fn secrets_and_settings_are_only_said_to_change() {
     let with = |secret: &str, settings: &str| {
         format!(

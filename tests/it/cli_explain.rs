@@ -92,6 +92,8 @@ fn the_field_is_described() {
     for part in ["default  120s\n", "takes    a duration such as `10s`, from 1ms to 24h\n", "first content"] {
         assert!(text.contains(part), "{part:?}:\n{text}");
     }
+    assert!(text.contains("an edit  is live at once\n"), "{text}");
+    assert!(explained(&folder(), &["server.listen"]).contains("an edit  counts after a restart\n"));
     let text = explained(&folder(), &["server.clients"]);
     assert!(text.contains("takes    `keys` or `open`\n") && text.contains("`keys:` has entries"), "{text}");
     let text = explained(&folder(), &["server.max_calls"]);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sluice_tests::gateway::binary;
+use sluice_tests::gateway::{Gateway, Setup, binary, command};
 use sluice_tests::http::{Connection, request};
 use sluice_tests::process::Process;
 use sluice_tests::skip;
@@ -75,6 +75,10 @@ fn the_arguments_in_the_units_and_the_image_exist() {
         }
     }
     assert!(seen > 2, "only {seen} arguments were found");
+    for file in ["sluice.service", "Containerfile"] {
+        assert!(packaged(file).contains("SLUICE_STATE="), "{file} does not say where the state is kept");
+    }
+    assert!(help.contains("SLUICE_STATE"), "serve does not read it");
 }
 
 #[test]
@@ -94,6 +98,35 @@ fn the_containers_file_is_clean() {
             assert!(root().join(path).exists(), "{line}: no {path}");
         }
     }
+}
+
+/// The check that the image makes of itself, as it makes it: with the address alone.
+#[test]
+fn the_health_check_knows_ready_from_not() {
+    let check = packaged("Containerfile").lines().find_map(|line| {
+        line.split_once("CMD [").filter(|_| line.starts_with("HEALTHCHECK")).map(|(_, list)| {
+            list.trim_end_matches(']').split(", ").map(|word| word.trim_matches('"').to_owned()).collect::<Vec<_>>()
+        })
+    });
+    let check = check.expect("a health check");
+    assert_eq!(check.first().map(String::as_str), Some("sluice"));
+    let ask = |gateway: &Gateway| {
+        let mut command = command(gateway.folder(), &[("SLUICE_URL".to_owned(), gateway.url(""))]);
+        command.args(&check[1..]).output().unwrap()
+    };
+    let closed = "server: { clients: keys, admin_token: env:T }\nkeys: [{ name: a, value: env:T2 }]\n";
+    let secrets = |setup: Setup| setup.env("T", "admin-token-of-some-length").env("T2", "sk-some-client-key");
+    let ready = secrets(Setup::config(closed)).start();
+    let output = ask(&ready);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "ready\n"), "{}", err(&output));
+    let missing = secrets(Setup::config(format!("{closed}plugins: {{ required: [guard] }}\n"))).start();
+    let output = ask(&missing);
+    assert_eq!(output.status.code(), Some(3), "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains("not ready") && out(&output).contains("guard"), "{}", out(&output));
+    let mut gone = missing;
+    gone.process.signal(15);
+    gone.process.wait();
+    assert_eq!(ask(&gone).status.code(), Some(1));
 }
 
 /// Everything that `sluice` ships with is in the binary: a copy of it alone, far from the sources, still has it all.
@@ -174,12 +207,17 @@ fn any_user_on_a_read_only_file_system() {
         std::fs::copy(guard, folder.path().join("plugins/deny-words.wasm")).unwrap();
         std::fs::write(folder.path().join("plugins/deny-words.yaml"), "settings: { words: [x] }\n").unwrap();
     }
-    let arguments = "serve --listen 127.0.0.1:0";
+    let arguments = "serve --listen 127.0.0.1:0 --state /nowhere/at/all";
     let mut process = Process::spawn(&mut confined(folder.path(), arguments));
     let line = process.wait_line("listening on http://");
     let address = line.rsplit("http://").next().unwrap().trim().to_owned();
     assert_eq!(get(&address, "/livez"), 200);
     assert_eq!(get(&address, "/readyz"), 200);
+    let said = process.err.text();
+    assert!(
+        said.contains("/nowhere/at/all") && said.contains("state folder"),
+        "it does not say that nothing is kept: {said}"
+    );
     // Nothing was written anywhere it could have been.
     let names: Vec<String> = std::fs::read_dir(folder.path())
         .unwrap()

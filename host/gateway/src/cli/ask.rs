@@ -89,6 +89,41 @@ impl Asker {
     /// # Errors
     /// When the gateway cannot be reached, or does not want to say.
     pub fn get(&self, path: &str) -> Result<Value, Trouble> {
+        match self.answer(path)? {
+            (StatusCode::OK, Some(document)) => Ok(document),
+            (StatusCode::UNAUTHORIZED, _) if self.has_token => {
+                Err(Trouble::Refused(format!("{} does not take that admin token.", self.base)))
+            }
+            (StatusCode::UNAUTHORIZED, _) => Err(Trouble::Refused(format!(
+                "{} needs its admin token: put it into the variable {TOKEN}, or name a file with --token-file FILE.",
+                self.base
+            ))),
+            (status, document) => Err(self.strange(path, status, document)),
+        }
+    }
+
+    /// Whether it takes calls; `Some` says why not. Needs no token.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached, or something else answers.
+    pub fn why_not_ready(&self) -> Result<Option<String>, Trouble> {
+        let path = "/readyz";
+        match self.answer(path)? {
+            (StatusCode::OK, Some(document)) if document["status"] == "ready" => Ok(None),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(document)) if document["reason"].is_string() => {
+                Ok(Some(document["reason"].as_str().unwrap_or_default().to_owned()))
+            }
+            (status, document) => Err(self.strange(path, status, document)),
+        }
+    }
+
+    fn strange(&self, path: &str, status: StatusCode, document: Option<Value>) -> Trouble {
+        let said = document.and_then(|document| document["error"]["message"].as_str().map(str::to_owned));
+        let said = said.unwrap_or_else(|| "is it a Sluice of this version?".to_owned());
+        Trouble::Refused(format!("{}{path} answered {}: {said}", self.base, status.as_u16()))
+    }
+
+    fn answer(&self, path: &str) -> Result<(StatusCode, Option<Value>), Trouble> {
         let request = self.client.get(format!("{}{path}", self.base));
         let (status, body) = self.runtime.block_on(async {
             let mut reply = request.send().await.map_err(|error| self.gone(&error))?;
@@ -101,22 +136,7 @@ impl Asker {
             }
             Ok((reply.status(), body))
         })?;
-        let document = serde_json::from_slice::<Value>(&body).ok();
-        match (status, document) {
-            (StatusCode::OK, Some(document)) => Ok(document),
-            (StatusCode::UNAUTHORIZED, _) if self.has_token => {
-                Err(Trouble::Refused(format!("{} does not take that admin token.", self.base)))
-            }
-            (StatusCode::UNAUTHORIZED, _) => Err(Trouble::Refused(format!(
-                "{} needs its admin token: put it into the variable {TOKEN}, or name a file with --token-file FILE.",
-                self.base
-            ))),
-            (status, document) => {
-                let said = document.and_then(|document| document["error"]["message"].as_str().map(str::to_owned));
-                let said = said.unwrap_or_else(|| "is it a Sluice of this version?".to_owned());
-                Err(Trouble::Refused(format!("{}{path} answered {}: {said}", self.base, status.as_u16())))
-            }
-        }
+        Ok((status, serde_json::from_slice::<Value>(&body).ok()))
     }
 
     fn gone(&self, error: &reqwest::Error) -> Trouble {

@@ -70,6 +70,10 @@ fn text(fields: &[Explained]) -> String {
             out.push_str(&format!("  default  {default}\n"));
         }
         out.push_str(&format!("  takes    {}\n", first.takes));
+        if !first.section {
+            let when = if first.restart { "counts after a restart" } else { "is live at once" };
+            out.push_str(&format!("  an edit  {when}\n"));
+        }
         if !first.meaning.is_empty() {
             out.push_str(&format!("  {}\n", first.meaning));
         }

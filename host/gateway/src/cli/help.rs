@@ -39,7 +39,10 @@ Examples:
 
 /// Below `sluice check --help`.
 pub const CHECK: &str = "\
+With --diff each line is a field: PATH: OLD -> NEW, and whether a running gateway takes it at once or after a restart.
+
 Examples:
+  sluice check --diff
   sluice check --config new.yaml --diff --against sluice.yaml
 
 Exit codes:
@@ -88,6 +91,7 @@ Examples:
   sluice status
   sluice status --url https://llm.corp --token-file /run/secrets/admin
   sluice status --json | jq .status.providers
+  sluice status --ready
 
 Exit codes:
   0  it serves, and all is as its files say

@@ -57,7 +57,7 @@ enum Command {
     Connect(connect::Connect),
     /// Say what a running gateway serves and how it is; exits 3 if it is degraded or not ready, 1 if it does not answer.
     #[command(after_help = help::STATUS)]
-    Status(ask::Ask),
+    Status(status::Status),
     /// Show the calls of a running gateway as they end.
     #[command(after_help = help::TAIL)]
     Tail(tail::Tail),
@@ -153,7 +153,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Schema { plugin }) => schema::run(plugin),
         Some(Command::Connect(connect)) => connect::run(&connect),
         Some(Command::Completions { shell }) => completions::run(shell),
-        Some(Command::Status(ask)) => status::run(&ask),
+        Some(Command::Status(status)) => status::run(&status),
         Some(Command::Tail(tail)) => tail::run(&tail),
         Some(Command::Plugin(Plugin::New { name })) => plugin::new(&name),
         Some(Command::Plugin(Plugin::Check { file })) => plugin::check(&file),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::ask::{Ask, Asker, Trouble, put};
@@ -10,7 +11,34 @@ use super::table::{Table, clean, span, time};
 /// The gateway answers, and not all is as its files say, or it does not serve.
 const DEGRADED: u8 = 3;
 
-pub fn run(ask: &Ask) -> ExitCode {
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    ask: Ask,
+    /// Say only whether it takes calls, which needs no admin token: for health checks.
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
+}
+
+pub fn run(status: &Status) -> ExitCode {
+    if status.ready { readiness(&status.ask) } else { whole(&status.ask) }
+}
+
+fn readiness(ask: &Ask) -> ExitCode {
+    match Asker::new(ask).and_then(|asker| asker.why_not_ready()) {
+        Ok(None) => {
+            put("ready\n");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(reason)) => {
+            put(&format!("not ready: {}\n", clean(&reason)));
+            ExitCode::from(DEGRADED)
+        }
+        Err(trouble) => trouble.exit(),
+    }
+}
+
+fn whole(ask: &Ask) -> ExitCode {
     let (status, plugins) = match fetch(ask) {
         Ok(found) => found,
         Err(trouble) => return trouble.exit(),

@@ -12,6 +12,9 @@ use super::fields::{self, Shown};
 use super::file::File;
 use super::{ConfigErrors, tree};
 
+/// Fields whose new value a running gateway does not take.
+const RESTART: [&str; 2] = ["server.listen", "server.threads"];
+
 /// One field that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -19,6 +22,8 @@ pub struct Change {
     /// `None` for what comes or goes as a whole, and where nothing counted.
     pub old: Option<String>,
     pub new: Option<String>,
+    /// It counts only after a restart; else a running gateway takes it at once.
+    pub restart: bool,
     kind: Kind,
 }
 
@@ -37,11 +42,12 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| value.as_deref().unwrap_or("nothing").to_owned();
         match self.kind {
-            Kind::Added => write!(f, "{}: added", self.path),
-            Kind::Removed => write!(f, "{}: removed", self.path),
-            Kind::Hidden => write!(f, "{}: changed", self.path),
-            Kind::Value => write!(f, "{}: {} -> {}", self.path, shown(&self.old), shown(&self.new)),
+            Kind::Added => write!(f, "{}: added", self.path)?,
+            Kind::Removed => write!(f, "{}: removed", self.path)?,
+            Kind::Hidden => write!(f, "{}: changed", self.path)?,
+            Kind::Value => write!(f, "{}: {} -> {}", self.path, shown(&self.old), shown(&self.new))?,
         }
+        f.write_str(if self.restart { " (after a restart)" } else { " (live)" })
     }
 }
 
@@ -83,7 +89,7 @@ pub fn diff(old: &str, new: &str, names: (&str, &str)) -> Result<Vec<Change>, Co
 }
 
 fn whole(path: &str, kind: Kind) -> Change {
-    Change { path: path.to_owned(), old: None, new: None, kind }
+    Change { path: path.to_owned(), old: None, new: None, restart: needs_restart(path), kind }
 }
 
 fn change(path: &str, old: &Shown, new: &Shown) -> Change {
@@ -91,7 +97,14 @@ fn change(path: &str, old: &Shown, new: &Shown) -> Change {
     let hidden = old.text == new.text || old.hidden || new.hidden;
     let kind = if hidden { Kind::Hidden } else { Kind::Value };
     let kept = |shown: &Shown| shown.text.clone().filter(|_| !hidden);
-    Change { path: path.to_owned(), old: kept(old), new: kept(new), kind }
+    Change { path: path.to_owned(), old: kept(old), new: kept(new), restart: needs_restart(path), kind }
+}
+
+/// Whether a running gateway keeps the old value of the field at `path`.
+pub(super) fn needs_restart(path: &str) -> bool {
+    RESTART
+        .iter()
+        .any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
 }
 
 fn parsed(text: &str, name: &str) -> Result<tree::Node, ConfigErrors> {

@@ -32,6 +32,8 @@ pub struct Explained {
     /// In words: its kind, range or choices.
     pub takes: String,
     pub meaning: String,
+    /// An edit counts only after a restart.
+    pub restart: bool,
     /// It holds other fields; what is said of them comes after it.
     pub section: bool,
 }
@@ -197,6 +199,7 @@ impl Answer<'_> {
             default: default.text,
             takes: fields::takes(schema, field.schema),
             meaning,
+            restart: super::diff::needs_restart(&field.path),
             section: field.section,
         }
     }

@@ -114,11 +114,15 @@ fn shape(schema: &Schema, form: &Json) -> Json {
         }
         ("integer" | "number", _) => {
             for bound in ["minimum", "maximum"] {
-                form.get(bound).map(|value| say(bound, value.clone()));
+                if let Some(value) = form.get(bound) {
+                    say(bound, value.clone());
+                }
             }
         }
         ("array", _) => {
-            form.get("items").map(|items| say("items", field(schema, items, false)));
+            if let Some(items) = form.get("items") {
+                say("items", field(schema, items, false));
+            }
         }
         ("object", _) => mapping(schema, form, &mut out),
         _ => {}

@@ -26,6 +26,8 @@ with a file at once, each with its line and column; unknown fields are errors.
   set; `$${` stands for a plain `${`.
 - **Relative paths** start at the folder of the file.
 - **Providers in the environment**: a built-in provider whose key variable is set (`OPENAI_API_KEY`) is on without an entry.
+- **Editors** complete and explain the file where its first line names its schema, which `sluice schema` prints:
+  `# yaml-language-server: $schema=./sluice.schema.json`. `sluice config explain PATH` says what a field's value is and where it comes from.
 ";
 
 /// The whole text of `docs/config.md`.
