@@ -1,6 +1,6 @@
 //! The Sluice gateway: everything but translation (`sluice-dialect`) and the sandbox (`sluice-sandbox`).
 //!
-//! `main -> server -> pipeline -> {providers, governance, hooks, observe} -> dialect`; `hooks -> sandbox`. The pipeline never sees the
+//! `main -> server -> pipeline -> {providers, governance, hooks, store, observe} -> dialect`; `hooks -> sandbox`. The pipeline never sees the
 //! server's sockets and the server never sees the HTTP client.
 
 pub mod app;
@@ -17,5 +17,6 @@ pub mod providers;
 pub mod server;
 mod site;
 pub mod state;
+pub mod store;
 pub mod ui;
 mod watch;

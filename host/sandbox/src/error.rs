@@ -88,10 +88,12 @@ pub enum ErrorKind {
     Overload,
     /// A fresh instance did not start, or refused its settings.
     Start,
+    /// Not asked at all, because too many of the plugin's hooks failed lately. Made by the gateway, never by the sandbox.
+    BreakerOpen,
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 7] = [
+    pub const ALL: [ErrorKind; 8] = [
         ErrorKind::Trap,
         ErrorKind::Timeout,
         ErrorKind::Memory,
@@ -99,6 +101,7 @@ impl ErrorKind {
         ErrorKind::BadVerdict,
         ErrorKind::Overload,
         ErrorKind::Start,
+        ErrorKind::BreakerOpen,
     ];
 
     /// A label for metrics.
@@ -111,6 +114,7 @@ impl ErrorKind {
             ErrorKind::BadVerdict => "bad_verdict",
             ErrorKind::Overload => "overload",
             ErrorKind::Start => "start",
+            ErrorKind::BreakerOpen => "breaker_open",
         }
     }
 }

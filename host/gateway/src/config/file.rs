@@ -378,7 +378,8 @@ pub(super) struct Grants {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct KvGrant {
     /// What all keys and values together may take, from 64KiB to 1GiB, at 192 bytes an entry beside its key and value. At the limit, what
-    /// has expired goes first, then the least recently used values; counters are the last to go while they take less than half.
+    /// has expired goes first, then the least recently used of the values that were set; what was counted or swapped is the last to go
+    /// while it takes less than half.
     pub(super) max: SizeText,
 }
 

@@ -15,6 +15,7 @@ use sluice_sandbox::{DeltaVerdict, ErrorKind, Hook, HookError, Window};
 use super::outcome::{denied, failed};
 use super::pieces;
 use super::request::unwrap;
+use super::run;
 use super::view::CallState;
 use crate::observe::record::Record;
 use crate::plugins::chain::{Chain, Entry};
@@ -109,7 +110,7 @@ impl Deltas {
         state.begin(&entry, Hook::OnDelta);
         let hold::Window { choice, part, kind, name, text, last } = window;
         let window = Window { choice, part, kind: pieces::kind(kind), name, text, last };
-        let ran = entry.plugin.on_delta(state, window).await;
+        let ran = run::hook(&entry.breaker, state, |view| entry.plugin.on_delta(view, window)).await;
         let mut state = unwrap(ran.view);
         let mut stamp = |verdict: &'static str, spent: Duration| {
             entry.ran(Hook::OnDelta, spent);

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use prometheus::IntCounter;
-use sluice_sandbox::{Hook, HookError};
+use sluice_sandbox::{ErrorKind, Hook, HookError};
 use tokio::sync::Notify;
 
 use super::request::unwrap;
+use super::run;
 use super::view::CallState;
 use crate::plugins::chain::{Chain, Entry};
 
@@ -100,11 +101,12 @@ impl Finisher {
 async fn run(chain: &Chain, mut state: Box<CallState>) {
     for entry in chain.entries.iter().filter(|entry| entry.has(Hook::OnFinish)) {
         state.begin(entry, Hook::OnFinish);
-        let ran = entry.plugin.on_finish(state).await;
+        let ran = run::hook(&entry.finish_breaker, state, |view| entry.plugin.on_finish(view)).await;
         state = unwrap(ran.view);
         state.commit();
         entry.metrics.ran(Hook::OnFinish, ran.spent);
         if let Err(error) = ran.result {
+            entry.finish_breaker.failed_by(&error);
             noted(entry, Hook::OnFinish, &error);
         }
     }
@@ -112,6 +114,9 @@ async fn run(chain: &Chain, mut state: Box<CallState>) {
 
 /// Books a failure that is no call's business: `on_error` has nothing to decide.
 pub(super) fn noted(entry: &Entry, hook: Hook, error: &HookError) {
+    if error.kind == ErrorKind::BreakerOpen {
+        return entry.metrics.not_run();
+    }
     entry.metrics.failed(error.kind, &error.message);
     tracing::warn!(
         plugin = %entry.name, version = %entry.plugin.manifest().version, digest = %entry.digest,

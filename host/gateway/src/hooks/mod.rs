@@ -1,7 +1,7 @@
 //! The only bridge between the pipeline and the sandbox: runs a chain's hooks on a call, applies their verdicts, keeps the receipt.
 //!
 //! `view` is what a plugin may ask and change, `request` and `reply` run the whole-body hooks, `delta` the windows of a stream,
-//! `finish` and `complete` what comes after a call.
+//! `run` a single hook of these, `finish` and `complete` what comes after a call.
 //! Routing, retries and HTTP are not known here.
 
 pub mod complete;
@@ -12,4 +12,5 @@ pub mod outcome;
 mod pieces;
 pub mod reply;
 pub mod request;
+pub mod run;
 pub mod view;

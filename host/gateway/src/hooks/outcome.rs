@@ -1,5 +1,7 @@
 //! What a hook's failure or refusal means for the call.
 
+use std::time::Duration;
+
 use sluice_dialect::failure::{Blame, Failure, Retry};
 use sluice_sandbox::{Denial, ErrorKind, Hook, HookError};
 
@@ -27,14 +29,23 @@ pub fn failed(entry: &Entry, hook: Hook, error: &HookError) -> Result<(), Failur
     entry.failed(error);
     let closed = entry.on_error == OnError::Closed;
     let version = &entry.plugin.manifest().version;
-    tracing::warn!(
-        plugin = %entry.name, %version, digest = %entry.digest, hook = hook.as_str(), kind = error.kind.as_str(),
-        on_error = if closed { "closed" } else { "open" }, "a plugin failed: {}", error.message
-    );
+    // The breaker has said so once.
+    if error.kind != ErrorKind::BreakerOpen {
+        tracing::warn!(
+            plugin = %entry.name, %version, digest = %entry.digest, hook = hook.as_str(), kind = error.kind.as_str(),
+            on_error = if closed { "closed" } else { "open" }, "a plugin failed: {}", error.message
+        );
+    }
     if !closed {
         return Ok(());
     }
-    let status = if error.kind == ErrorKind::Overload { 503 } else { 500 };
+    let retry_after = match error.kind {
+        ErrorKind::Overload => Some(Duration::from_secs(1)),
+        // Whole seconds, never less than the wait.
+        ErrorKind::BreakerOpen => Some(Duration::from_secs(entry.breaker.retry_after().as_secs() + 1)),
+        _ => None,
+    };
+    let status = if retry_after.is_some() { 503 } else { 500 };
     let mut failure = Failure::new(
         Blame::Plugin,
         status,
@@ -51,8 +62,6 @@ pub fn failed(entry: &Entry, hook: Hook, error: &HookError) -> Result<(), Failur
         error.message,
         entry.name
     );
-    if error.kind == ErrorKind::Overload {
-        failure.retry_after = Some(std::time::Duration::from_secs(1));
-    }
+    failure.retry_after = retry_after;
     Err(failure)
 }

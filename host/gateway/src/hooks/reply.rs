@@ -12,6 +12,7 @@ use sluice_sandbox::{DeltaVerdict, Hook, HookError, ResponseVerdict, Window};
 use super::outcome::{denied, failed};
 use super::pieces;
 use super::request::unwrap;
+use super::run;
 use super::view::CallState;
 use crate::observe::record::Record;
 use crate::plugins::chain::{Chain, Entry};
@@ -76,7 +77,7 @@ pub async fn run(
 }
 
 async fn on_response(entry: &Entry, state: Box<CallState>) -> (Box<CallState>, Step, Duration) {
-    let ran = entry.plugin.on_response(state).await;
+    let ran = run::hook(&entry.breaker, state, |view| entry.plugin.on_response(view)).await;
     let step = match ran.result {
         Ok(ResponseVerdict::Pass) => Step::Go("pass"),
         Ok(ResponseVerdict::Deny(denial)) => Step::End("deny", Decision::Deny(denied(denial))),
@@ -105,7 +106,7 @@ async fn windows(entry: &Entry, mut state: Box<CallState>) -> (Box<CallState>, S
         let text = reply.document.text(at).unwrap_or_default().into_owned();
         let name = reply.document.tool_name(at).map(Cow::into_owned);
         let window = Window { choice: *choice, part, kind: pieces::kind(*kind), name, text, last: true };
-        let ran = entry.plugin.on_delta(state, window).await;
+        let ran = run::hook(&entry.breaker, state, |view| entry.plugin.on_delta(view, window)).await;
         state = unwrap(ran.view);
         spent += ran.spent;
         match ran.result {

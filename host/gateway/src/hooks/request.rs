@@ -8,6 +8,7 @@ use sluice_dialect::openai_chat::answer;
 use sluice_sandbox::{CallView, ErrorKind, Hook, HookError, RequestVerdict};
 
 use super::outcome::{denied, failed};
+use super::run;
 use super::view::CallState;
 use crate::observe::record::Record;
 use crate::plugins::chain::Chain;
@@ -42,7 +43,7 @@ pub async fn run(chain: &Chain, mut state: Box<CallState>, record: &mut Record) 
             continue;
         }
         state.begin(entry, Hook::OnRequest);
-        let ran = entry.plugin.on_request(state).await;
+        let ran = run::hook(&entry.breaker, state, |view| entry.plugin.on_request(view)).await;
         state = unwrap(ran.view);
         let mut book = |verdict: &'static str, spent: Duration| {
             entry.ran(Hook::OnRequest, spent);

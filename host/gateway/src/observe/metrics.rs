@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use serde_json::{Value, json};
 use sluice_dialect::usage::Usage;
@@ -31,6 +32,9 @@ pub struct Metrics {
     plugin_errors: IntCounterVec,
     plugin_counts: IntCounterVec,
     plugin_rollbacks: IntCounterVec,
+    breaker_open: IntGaugeVec,
+    kv_bytes: IntGaugeVec,
+    kv_evictions: IntCounterVec,
     pub overhead: Histogram,
     pub first_token: Histogram,
     pub in_flight: IntGauge,
@@ -58,6 +62,16 @@ pub struct PluginMetrics {
     name: String,
     names: Mutex<BTreeMap<String, IntCounter>>,
     last_error: Mutex<Option<String>>,
+    /// Breakers of the plugin that are not closed; those of earlier versions count while calls end on them.
+    pub breaker_open: IntGauge,
+    pub kv: KvMetrics,
+}
+
+/// What operators see of a plugin's keys and values.
+#[derive(Clone)]
+pub struct KvMetrics {
+    pub bytes: IntGauge,
+    pub evictions: IntCounter,
 }
 
 impl Metrics {
@@ -75,6 +89,11 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
             let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let gauges = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &["plugin"])?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
@@ -102,6 +121,9 @@ impl Metrics {
                 "New versions that failed too often and were taken back.",
                 &["plugin"],
             )?,
+            breaker_open: gauges("sluice_plugin_breaker_open", "Circuit breakers of a plugin that are not closed.")?,
+            kv_bytes: gauges("sluice_kv_bytes", "What a plugin's keys and values take.")?,
+            kv_evictions: counters("sluice_kv_evictions_total", "Keys dropped for want of room.", &["plugin"])?,
             overhead: histogram(
                 "sluice_overhead_seconds",
                 "Time of a call, less waiting for provider and client; not of calls that broke off.",
@@ -141,6 +163,11 @@ impl Metrics {
                 name: name.to_owned(),
                 names: Mutex::new(BTreeMap::new()),
                 last_error: Mutex::new(None),
+                breaker_open: self.breaker_open.with_label_values(&[name]),
+                kv: KvMetrics {
+                    bytes: self.kv_bytes.with_label_values(&[name]),
+                    evictions: self.kv_evictions.with_label_values(&[name]),
+                },
             })
         });
         Arc::clone(made)
@@ -181,7 +208,11 @@ impl ProviderMetrics {
 }
 
 impl PluginMetrics {
+    /// `spent` is zero for a hook that was not run, which is none.
     pub fn ran(&self, hook: Hook, spent: Duration) {
+        if spent.is_zero() {
+            return;
+        }
         if let Some(histogram) = self.seconds.get(hook as usize) {
             histogram.observe(spent.as_secs_f64());
         }
@@ -192,6 +223,13 @@ impl PluginMetrics {
             counter.inc();
         }
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {message}", kind.as_str()));
+    }
+
+    /// A hook was not run because the breaker is open.
+    pub fn not_run(&self) {
+        if let Some(counter) = self.errors.get(ErrorKind::BreakerOpen as usize) {
+            counter.inc();
+        }
     }
 
     /// A version was taken back.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sluice_sandbox::{ErrorKind, Hook, HookError, HookSet, Plugin};
 
+use super::breaker::Breaker;
 use super::probation::Probation;
 use super::select::{CallFacts, Kept};
 use crate::config::{Match, OnError, Streams};
@@ -27,6 +28,10 @@ pub struct Entry {
     pub matching: Option<Match>,
     /// Whether it is to be taken back. Lives as long as the version, whatever its place in the chain.
     pub probation: Arc<Probation>,
+    /// For the hooks on a call's way; lives as long as the version, too.
+    pub breaker: Arc<Breaker>,
+    /// For `on-finish`, whose failures must not keep the others from running.
+    pub finish_breaker: Arc<Breaker>,
     pub metrics: Arc<PluginMetrics>,
 }
 
@@ -39,6 +44,12 @@ impl Entry {
         self.plugin.hooks().contains(hook)
     }
 
+    /// The version runs no more, for now: if it ever comes back, its breakers are closed.
+    pub fn rest(&self) {
+        self.breaker.reset();
+        self.finish_breaker.reset();
+    }
+
     /// Counts a hook, however it ended. `spent` is zero for one that was not run, which is none.
     pub fn ran(&self, hook: Hook, spent: Duration) {
         self.metrics.ran(hook, spent);
@@ -47,9 +58,13 @@ impl Entry {
         }
     }
 
-    /// Counts a hook's failure. That there was no room to run it is no fault of this version.
+    /// Counts a hook's failure. That there was no room to run it, or that it was not to be run, is no fault of this version.
     pub fn failed(&self, error: &HookError) {
+        if error.kind == ErrorKind::BreakerOpen {
+            return self.metrics.not_run();
+        }
         self.metrics.failed(error.kind, &error.message);
+        self.breaker.failed_by(error);
         if error.kind != ErrorKind::Overload {
             self.probation.failed(&error.message);
         }

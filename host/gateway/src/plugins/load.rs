@@ -136,6 +136,10 @@ impl Loader {
             self.publish(&before);
             self.maker.sweep();
         }
+        self.maker.tend(|name| {
+            let live = self.known.get(name).and_then(|known| known.live.as_ref());
+            live.is_some_and(|live| live.block.grants.kv.is_some())
+        });
         changed
     }
 
@@ -296,6 +300,7 @@ impl Loader {
     fn install(&self, known: &mut Known, version: Version, good: &[Kept]) {
         let moved = known.live.as_ref().is_some_and(|live| Arc::ptr_eq(&live.entry.plugin, &version.entry.plugin));
         if let Some(before) = known.live.take().filter(|_| !moved) {
+            before.entry.rest();
             known.before.insert(0, before);
             known.before.truncate(BEFORE);
         }

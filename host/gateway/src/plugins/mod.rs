@@ -3,6 +3,7 @@
 //! `dir` reads files, `version` makes loaded plugins of them, `load` reconciles them with what is live, `probation` counts how new ones do,
 //! `watch` says when to look again. Nothing here runs a hook for a call.
 
+pub mod breaker;
 pub mod chain;
 mod dir;
 mod load;

@@ -92,6 +92,9 @@ fn one(name: &str, status: &Status) -> Value {
             _ => Value::Null,
         },
     );
+    map.insert("breaker".into(), json!(entry.breaker.position().as_str()));
+    map.insert("finish_breaker".into(), json!(entry.finish_breaker.position().as_str()));
+    map.insert("conditional".into(), json!(entry.matching.is_some()));
     map.insert("counters".into(), entry.metrics.render());
     out
 }

@@ -5,13 +5,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
-use sluice_sandbox::{Component, Grants, Limits, LoadError, Sandbox, Spec};
+use sluice_sandbox::{Component, Grants, Kv, Limits, LoadError, Sandbox, Spec};
 
+use super::breaker::Breaker;
 use super::chain::Entry;
 use crate::config::{self, OnError, PluginBlock, Streams};
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, PluginMetrics};
 use crate::state::{Kept, State};
+use crate::store::Store;
 
 /// Compiled components kept although no plugin uses them now, so that going back to one costs nothing.
 const COMPONENTS: usize = 16;
@@ -39,13 +42,16 @@ pub struct Maker {
     engine: String,
     state: State,
     metrics: Arc<Metrics>,
+    /// Outlives versions.
+    store: Store,
     components: HashMap<String, (Arc<Component>, u64)>,
     uses: u64,
 }
 
 impl Maker {
     pub fn new(sandbox: Sandbox, state: State, metrics: Arc<Metrics>) -> Maker {
-        Maker { engine: sandbox.engine_key(), sandbox, state, metrics, components: HashMap::new(), uses: 0 }
+        let (engine, store) = (sandbox.engine_key(), Store::default());
+        Maker { engine, sandbox, state, metrics, store, components: HashMap::new(), uses: 0 }
     }
 
     /// Compiles and loads; or only moves the running plugin, where `live` differs in nothing that it would notice.
@@ -62,11 +68,15 @@ impl Maker {
                     name: name.to_owned(),
                     settings: block.settings.clone(),
                     limits: limits(&block),
-                    grants: Grants::default(),
+                    grants: self.grants(name, &block),
                 };
                 self.sandbox.load(component, spec).await?
             }
         };
+        if let Some(kv) = block.grants.kv {
+            self.store.set_max(name, kv.max);
+        }
+        let metrics = self.metrics.plugin(name);
         let on_error = block.on_error.unwrap_or(OnError::Closed);
         let default = if on_error == OnError::Closed { Streams::Hold } else { Streams::Skip };
         let same = live.filter(|live| Arc::ptr_eq(&live.entry.plugin, &plugin));
@@ -78,7 +88,9 @@ impl Maker {
             streams: block.streams.unwrap_or(default),
             matching: (!block.matching.is_any()).then(|| block.matching.clone()),
             probation: same.map_or_else(Arc::default, |live| Arc::clone(&live.entry.probation)),
-            metrics: self.metrics.plugin(name),
+            breaker: breaker(same.map(|live| (&live.block, &live.entry.breaker)), &block, name, &metrics),
+            finish_breaker: breaker(same.map(|live| (&live.block, &live.entry.finish_breaker)), &block, name, &metrics),
+            metrics,
             plugin,
         };
         Ok(Version { entry: Arc::new(entry), block, kept })
@@ -104,6 +116,16 @@ impl Maker {
     /// Drops idle instances that are past their age.
     pub fn sweep(&self) {
         self.sandbox.sweep();
+    }
+
+    /// To be called every few seconds: frees keys and values that have ended, and those of plugins that no longer use any.
+    pub fn tend(&self, uses_kv: impl Fn(&str) -> bool) {
+        self.store.tend(Instant::now(), uses_kv);
+    }
+
+    fn grants(&self, name: &str, block: &PluginBlock) -> Grants {
+        let space = |max| self.store.space(name, max, &self.metrics.plugin(name).kv) as Arc<dyn Kv>;
+        Grants { kv: block.grants.kv.map(|kv| space(kv.max)) }
     }
 
     fn component(&mut self, digest: &str, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
@@ -142,9 +164,24 @@ impl Maker {
     }
 }
 
-/// Whether only the plugin's place or its policy on errors changed.
+/// Whether only the plugin's place, its policy on errors or the room for its keys changed.
 fn is_moved(live: &Version, kept: &Kept, block: &PluginBlock) -> bool {
-    live.kept.component == kept.component && live.block.settings == block.settings && live.block.limits == block.limits
+    let with = &live.block;
+    let granted = with.grants.kv.is_some() == block.grants.kv.is_some();
+    live.kept.component == kept.component && with.settings == block.settings && with.limits == block.limits && granted
+}
+
+/// The breaker of a version that only moves; else a new one, closed.
+fn breaker(
+    same: Option<(&PluginBlock, &Arc<Breaker>)>,
+    block: &PluginBlock,
+    name: &str,
+    metrics: &PluginMetrics,
+) -> Arc<Breaker> {
+    match same.filter(|(with, _)| with.breaker == block.breaker) {
+        Some((_, breaker)) => Arc::clone(breaker),
+        None => Arc::new(Breaker::new(block.breaker, Arc::from(name), metrics.breaker_open.clone())),
+    }
 }
 
 /// First digits of a digest, as receipts and messages show it.

@@ -353,6 +353,31 @@ fn plugins_are_checked() {
 }
 
 #[test]
+fn a_match_that_could_fit_nothing_and_grants_out_of_range_are_errors() {
+    bad(
+        "plugins:\n  chain:\n    a:\n      match: { model: [], team: '', key: [x, ' '], label: { region: [''] }, modl: x }\n    \
+         b:\n      match: { header: { Authorization: x, 'a b': x, X-App: [] } }\n    \
+         c:\n      grants: { kv: { max: 1KiB }, http: {} }\n      breaker: { errors: 100, min: 0, window: 1ms, pause: 61s }\n",
+        &[
+            "c.yaml:4:23: expected a pattern, found an empty list, leave the field out to fit every call",
+            "c.yaml:4:33: expected a pattern, found an empty text",
+            "c.yaml:4:46: expected a pattern, found an empty text",
+            "c.yaml:4:70: expected a pattern, found an empty text",
+            "c.yaml:4:77: unknown field `modl`, did you mean `model`?",
+            "c.yaml:6:26: `authorization` holds a credential, which no plugin is chosen by, match the caller's `key`, `team` or `label`",
+            "c.yaml:6:44: `a b` is not a header's name",
+            "c.yaml:6:61: expected a pattern, found an empty list, leave the field out to fit every call",
+            "c.yaml:8:28: expected a size from 64KiB to 1GiB",
+            "c.yaml:8:36: unknown field `http`, expected `kv`",
+            "c.yaml:9:26: expected a number from 1 to 99, found the number 100",
+            "c.yaml:9:36: expected a number from 1 to 100000, found the number 0",
+            "c.yaml:9:47: expected a duration from 100ms to 10m",
+            "c.yaml:9:59: expected a duration from 10ms to 60s",
+        ],
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error() {
     let errors = load(Some(Path::new("/nowhere/c.yaml")), &no_env, &Overrides::default()).unwrap_err();
     assert_eq!(errors.to_string(), "/nowhere/c.yaml: cannot read it: No such file or directory (os error 2)");

@@ -234,3 +234,23 @@ fn a_plugin_has_its_block_in_a_file_of_its_own() {
     assert_eq!(errors.0[0].suggestion.as_deref(), Some("did you mean `order`?"));
     assert_eq!(plugin_block(&folder.path("none.yaml"), &no_env).unwrap_err().0[0].line, 0);
 }
+
+#[test]
+fn a_plugin_says_which_calls_what_it_may_do_and_when_it_is_stopped() {
+    let config = good(
+        "plugins:\n  chain:\n    a: { match: { model: gpt-*, label: { region: [eu, ch] }, header: { X-App: '*' } }, grants: { kv: {} } }\n    \
+         b: { match: {}, grants: { kv: { max: 1MiB } }, breaker: { enabled: false } }\n    c: { grants: { kv: } }\n",
+    );
+    let block = |name: &str| config.plugins.chain[name].clone();
+    let (a, b, c) = (block("a"), block("b"), block("c"));
+    assert_eq!(a.matching.model, ["gpt-*"]);
+    assert_eq!(a.matching.label, [("region".to_owned(), vec!["eu".to_owned(), "ch".to_owned()])]);
+    assert_eq!(a.matching.header, [(http::HeaderName::from_static("x-app"), vec!["*".to_owned()])]);
+    assert!(!a.matching.is_any() && b.matching.is_any() && c.matching.is_any());
+    assert_eq!(a.grants.kv, Some(KvGrant { max: 16 << 20 }));
+    assert_eq!(b.grants.kv, Some(KvGrant { max: 1 << 20 }));
+    assert_eq!(c.grants, Grants::default(), "a grant without a value is none");
+    let ten = Duration::from_secs(10);
+    assert_eq!(a.breaker, Some(Breaker { errors: 50, min: 20, window: ten, pause: ten / 2 }));
+    assert_eq!(b.breaker, None);
+}
