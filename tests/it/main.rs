@@ -41,6 +41,7 @@ mod plugins_unreadable;
 mod plugins_wire;
 mod python_client;
 mod sdk_matrix;
+mod shipped_plugins;
 mod source;
 mod support;
 mod tutorial;
