@@ -21,6 +21,7 @@ mod first_programs;
 mod graceful_stop;
 mod house;
 mod listing;
+mod live_config;
 mod names;
 mod packaging;
 mod page;

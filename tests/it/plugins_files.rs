@@ -137,14 +137,14 @@ fn the_last_good_version_goes_on_guarding() {
         let state = gateway.wait_plugin("guard", |state| state["state"] == "stale");
         refusal(&state, &words);
         assert_eq!(state["digest"], digest, "{name}");
-        assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale 1"), "{name}");
+        assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale{kind=\"plugin\"} 1"), "{name}");
         assert_eq!(gateway.post(CHAT, asking("the bluebird plan", false)).status, 400, "{name}");
         assert_eq!(gateway.post(CHAT, asking("another plan", true)).status, 200, "{name}");
         replace(&file, &good);
         gateway.wait_plugin("guard", |state| state["state"] == "active" && state["error"].is_null());
     }
     logged(&gateway, "guard", "the last good one goes on");
-    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale 0"));
+    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale{kind=\"plugin\"} 0"));
     assert!(!mock.exchanges("p").iter().any(|exchange| contains(&exchange.body, "bluebird")));
 }
 

@@ -28,7 +28,7 @@ fn one_component_under_several_names() {
         gateway.wait_plugin(name, |state| state["state"] == "stale");
     }
     assert_eq!(text_of(&gateway.post(CHAT, asking("hi", false))), "*** *** three");
-    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale 2"));
+    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale{kind=\"plugin\"} 2"));
     // It is not a third plugin, by its own name.
     let names: Vec<_> = gateway.get("/api/plugins").json()["plugins"].as_array().unwrap().clone();
     assert_eq!(names.len(), 2, "{names:?}");
@@ -91,7 +91,7 @@ fn a_disabled_plugin_is_taken_out() {
     replace(&file, yaml(false).as_bytes());
     gateway.wait_plugin("guard", |state| state["state"] == "disabled");
     assert_eq!(gateway.post(CHAT, asking("the bluebird", false)).status, 200);
-    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale 0"));
+    assert!(gateway.get("/metrics").text().contains("\nsluice_config_stale{kind=\"plugin\"} 0"));
     replace(&file, yaml(true).as_bytes());
     gateway.wait_plugin("guard", |state| state["state"] == "active");
     assert_eq!(gateway.post(CHAT, asking("the bluebird", false)).status, 400);

@@ -76,6 +76,8 @@ pub struct Gateway {
     pub process: Process,
     pub address: SocketAddr,
     folder: TempDir,
+    env: Vec<(String, String)>,
+    args: Vec<String>,
 }
 
 impl Gateway {
@@ -86,18 +88,34 @@ impl Gateway {
         for (name, content) in &setup.plugins {
             std::fs::write(plugins.join(name), content).expect("a plugin file");
         }
-        let mut command = command(folder.path(), &setup.env);
-        command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--plugins").arg(&plugins);
-        if let Some(text) = &setup.config {
+        let text = |path: &Path| path.to_str().expect("a path that is text").to_owned();
+        let mut args = ["serve", "--listen", "127.0.0.1:0", "--plugins"].map(str::to_owned).to_vec();
+        args.push(text(&plugins));
+        if let Some(content) = &setup.config {
             let file = folder.path().join("sluice.yaml");
-            std::fs::write(&file, text).expect("the config file");
-            command.arg("--config").arg(file);
+            std::fs::write(&file, content).expect("the config file");
+            args.extend(["--config".to_owned(), text(&file)]);
         }
-        command.args(&setup.args);
-        let mut process = Process::spawn(&mut command);
-        let line = process.wait_line("listening on http://");
-        let address = address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"));
-        Gateway { process, address, folder }
+        args.extend(setup.args);
+        let (process, address) = spawn(folder.path(), &setup.env, &args);
+        Gateway { process, address, folder, env: setup.env, args }
+    }
+
+    /// Ends it at once, and starts it again on what it left behind.
+    pub fn restart(self) -> Gateway {
+        let Gateway { process, folder, env, args, .. } = self;
+        drop(process);
+        let (process, address) = spawn(folder.path(), &env, &args);
+        Gateway { process, address, folder, env, args }
+    }
+
+    /// Ends it at once; the command would start it again.
+    pub fn end(self) -> (TempDir, Command) {
+        let Gateway { process, folder, env, args, .. } = self;
+        drop(process);
+        let mut command = command(folder.path(), &env);
+        command.args(args);
+        (folder, command)
     }
 
     pub fn folder(&self) -> &Path {
@@ -170,6 +188,13 @@ impl Gateway {
     pub fn wait_access(&self, part: &str) -> String {
         crate::wait_for(&format!("an access log line with {part}"), || self.process.out.find(part))
     }
+}
+
+fn spawn(folder: &Path, env: &[(String, String)], args: &[String]) -> (Process, SocketAddr) {
+    let mut process = Process::spawn(command(folder, env).args(args));
+    let line = process.wait_line("listening on http://");
+    let address = address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"));
+    (process, address)
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus::IntGauge;
+
 use crate::config::{self, Clients as Who, Config};
 use crate::governance::keys::Keys;
 use crate::hooks::complete::Outbox;
@@ -50,6 +52,34 @@ pub struct Core {
     /// Seconds since 1970, shown as the age of models.
     pub started: u64,
     no_provider: ProviderMetrics,
+    _counted: Counted,
+}
+
+/// What outlives a configuration.
+struct Lasting {
+    metrics: Arc<Metrics>,
+    log: Arc<AccessLog>,
+    recent: Arc<Recent>,
+    listings: Arc<Listings>,
+    outbox: Arc<Outbox>,
+    state: State,
+    started: u64,
+}
+
+/// Counts the configurations that are still alive.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Counted {
+        gauge.inc();
+        Counted(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Core {
@@ -62,25 +92,70 @@ impl Core {
         let log =
             AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
         let way = Way::new(&config.network)?;
-        let listings = Arc::new(Listings::default());
-        let provider = |row: &config::Provider| Provider::new(row.clone(), &metrics, &listings, &way);
+        let outbox = Arc::new(Outbox::new(metrics.complete_dropped.clone()));
+        let lasting = Lasting {
+            metrics,
+            log: Arc::new(log),
+            recent: Arc::default(),
+            listings: Arc::default(),
+            outbox,
+            state,
+            started: unix_seconds(),
+        };
+        Core::build(config, way, &lasting, |config| Plugins::start(&config.plugins, &lasting.metrics, &lasting.state))
+    }
+
+    /// The core of another configuration. Its plugins are loaded when this returns, and not before everything else is known to work.
+    /// What the configuration does not change is shared with this one.
+    ///
+    /// # Errors
+    /// What the configuration's own check cannot see, in words for the operator. Nothing has changed then.
+    pub fn next(&self, config: Config) -> Result<Core, String> {
+        let same_way = config.network == self.config.network;
+        let way = if same_way { Arc::clone(&self.way) } else { Way::new(&config.network)? };
+        let lasting = Lasting {
+            metrics: Arc::clone(&self.metrics),
+            log: Arc::clone(&self.log),
+            recent: Arc::clone(&self.recent),
+            listings: Arc::clone(&self.listings),
+            outbox: Arc::clone(&self.outbox),
+            state: self.state.clone(),
+            started: self.started,
+        };
+        Core::build(config, way, &lasting, |config| {
+            if config.plugins == self.config.plugins {
+                return Ok(self.plugins.clone());
+            }
+            self.plugins.configure(&config.plugins)
+        })
+    }
+
+    fn build(
+        config: Config,
+        way: Arc<Way>,
+        lasting: &Lasting,
+        plugins: impl FnOnce(&Config) -> Result<Plugins, String>,
+    ) -> Result<Core, String> {
+        let metrics = &lasting.metrics;
+        let provider = |row: &config::Provider| Provider::new(row.clone(), metrics, &lasting.listings, &way);
         let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
-        let plugins = Plugins::start(&config.plugins, &metrics, &state)?;
+        let plugins = plugins(&config)?;
         Ok(Core {
             keys: Keys::new(&config.keys),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
             options: Arc::new(options(&config)),
             way,
-            listings,
             echo: Arc::from("echo"),
-            started: unix_seconds(),
+            started: lasting.started,
             providers,
             plugins,
-            outbox: Arc::new(Outbox::new(metrics.complete_dropped.clone())),
-            metrics,
-            log: Arc::new(log),
-            recent: Arc::default(),
-            state,
+            metrics: Arc::clone(metrics),
+            log: Arc::clone(&lasting.log),
+            recent: Arc::clone(&lasting.recent),
+            listings: Arc::clone(&lasting.listings),
+            outbox: Arc::clone(&lasting.outbox),
+            state: lasting.state.clone(),
+            _counted: Counted::new(&metrics.config_generations),
             config,
         })
     }

@@ -14,6 +14,7 @@ use crate::app::{Core, Gateway};
 use crate::exchange::{Handler, Inbound, Operation, Reply, Road};
 use crate::governance::access;
 use crate::governance::keys::Caller;
+use crate::live;
 use crate::observe;
 use crate::observe::record::{Outcome, Record};
 use crate::pipeline;
@@ -82,7 +83,7 @@ impl Site for Gateway {
             Page::Home => ui::page(),
             Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),
             Page::Ready => self.ready(core),
-            Page::Health => health(core),
+            Page::Health => health(core, &self.live.status()),
             Page::Metrics => {
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 server::with_type(StatusCode::OK, kind, core.metrics.render())
@@ -113,8 +114,9 @@ impl Gateway {
     }
 }
 
-fn health(core: &Core) -> Reply {
-    let troubles = core.plugins.troubles();
+fn health(core: &Core, live: &live::Status) -> Reply {
+    let stale = live.error.as_ref().map(|why| format!("the configuration is {}: {why}", live.state.as_str()));
+    let troubles: Vec<String> = stale.into_iter().chain(core.plugins.troubles()).collect();
     let not_ready = core.not_ready();
     let status = match (&not_ready, troubles.is_empty()) {
         (Some(_), _) => "not ready",
@@ -129,6 +131,7 @@ fn health(core: &Core) -> Reply {
         "generation": core.plugins.chain().generation,
         "problems": troubles,
         "reason": not_ready,
+        "restart_needed": live.restart_needed,
     });
     server::json(StatusCode::OK, body.to_string())
 }

@@ -153,7 +153,7 @@ fn gateway(folder: &Path, provider: SocketAddr, plugins: &[(&str, &[u8])], more:
     std::fs::write(&file, rows).unwrap();
     let overrides = Overrides { plugins_dir: Some(dir), ..Overrides::default() };
     let config = config::load(Some(&file), &|_| None, &overrides).unwrap_or_else(|errors| panic!("{errors}"));
-    let live = Live::new(Core::new(config, Format::Off, sluice::state::State::default()).unwrap());
+    let live = Live::new(Core::new(config, Format::Off, sluice::state::State::default()).unwrap(), None);
     Rc::new(Gateway::new(live, Shutdown::default(), Process::new(&[])))
 }
 

@@ -11,6 +11,7 @@ mod help;
 mod plugin;
 mod schema;
 mod serve;
+mod signals;
 mod status;
 mod table;
 mod tail;

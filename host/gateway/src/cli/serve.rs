@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, Serve};
+use super::{LogFormat, Serve, signals};
 use crate::app::{Core, DEMO_NOTE, Gateway, Process};
-use crate::config::{self, Clients, Config, Overrides};
+use crate::config::{Clients, Config, Overrides};
 use crate::governance;
-use crate::live::Live;
+use crate::live::{self, First, Live, Source};
 use crate::observe::access_log::Format;
 use crate::server::{self, Listening, Shutdown};
 use crate::state::{Identity, State};
@@ -22,14 +23,6 @@ use crate::state::{Identity, State};
 const BAD_CONFIG: u8 = 2;
 
 pub fn run(serve: Serve) -> ExitCode {
-    let overrides = Overrides { listen: serve.listen.clone(), port: serve.port, plugins_dir: serve.plugins.clone() };
-    let config = match config::load(serve.config.as_deref(), &|name| std::env::var(name).ok(), &overrides) {
-        Ok(config) => config,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(BAD_CONFIG);
-        }
-    };
     let filter = EnvFilter::try_new(&serve.log).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -37,14 +30,23 @@ pub fn run(serve: Serve) -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    let overrides = Overrides { listen: serve.listen.clone(), port: serve.port, plugins_dir: serve.plugins.clone() };
+    let source = Source::new(serve.config.as_deref(), overrides, Box::new(|name| std::env::var(name).ok()));
+    let state = State::open(serve.state.as_deref(), &Identity::new(serve.config.as_deref(), serve.plugins.as_deref()));
+    let first = match live::first(&source, &state) {
+        Ok(first) => first,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
     let format = match serve.access_log {
         LogFormat::Auto if std::io::stdout().is_terminal() => Format::Text,
         LogFormat::Auto | LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
         LogFormat::Off => Format::Off,
     };
-    let state = State::open(serve.state.as_deref(), &Identity::new(serve.config.as_deref(), serve.plugins.as_deref()));
-    match start(config, format, state) {
+    match start(source, first, format, state) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -53,13 +55,17 @@ pub fn run(serve: Serve) -> ExitCode {
     }
 }
 
-fn start(mut config: Config, format: Format, state: State) -> Result<()> {
+fn start(source: Source, first: First, format: Format, state: State) -> Result<()> {
+    let First { mut config, seen, good, stale } = first;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    secure(&mut config)?;
+    let folder = state.folder().map(Path::to_owned);
+    let secure = move |config: &mut Config| secure(config, folder.as_deref());
+    secure(&mut config).map_err(|error| anyhow!(error))?;
     let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
-    let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?);
+    let accepted = good.as_ref().filter(|_| stale.is_none()).map(|good| good.text.clone());
+    let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?, stale);
     BadPlugins::none(&live.core())?;
     let shutdown = Shutdown::default();
     let process = Process::new(listening.addresses());
@@ -70,13 +76,19 @@ fn start(mut config: Config, format: Format, state: State) -> Result<()> {
         Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone(), Arc::clone(&about))))
     })
     .map_err(|error| anyhow!(error))?;
-    stop_on_signals(shutdown.clone()).context("signals")?;
+    signals::handle(Arc::clone(&live), shutdown.clone()).context("signals")?;
+    live.follow(source, seen, good, Box::new(secure)).map_err(|error| anyhow!(error))?;
+    let core = live.core();
+    if let Some(text) = accepted {
+        core.state.keep_config(text.as_bytes());
+    }
     for address in &process.listen {
         tracing::info!("listening on http://{address}");
     }
-    let core = live.core();
     banner(&core);
+    drop(core);
     let stopped = running.join().map_err(|error| anyhow!(error));
+    let core = live.core();
     core.outbox.finish(core.config.server.limits.shutdown.max(std::time::Duration::from_secs(1)));
     core.log.finish();
     stopped
@@ -108,14 +120,14 @@ impl fmt::Display for BadPlugins {
 impl std::error::Error for BadPlugins {}
 
 /// Past loopback, anonymous use must be written: else the first start makes a key and a token.
-fn secure(config: &mut Config) -> Result<()> {
+fn secure(config: &mut Config, folder: Option<&Path>) -> Result<(), String> {
     let local = config.server.listen.iter().all(|address| address.ip().is_loopback());
     let needs_key = config.server.clients == Clients::Keys && config.keys.is_empty();
     let needs_token = !local && config.server.admin_token.is_none();
     if !needs_key && !needs_token {
         return Ok(());
     }
-    let issued = governance::issue(None).map_err(|error| anyhow!(error))?;
+    let issued = governance::issue(folder)?;
     if issued.new {
         // Printed once, to the operator's terminal or journal; never again and nowhere else.
         eprintln!("Sluice made a first client key and an admin token. They are kept in {}:", issued.file.display());
@@ -146,55 +158,4 @@ fn banner(core: &Core) {
     let names: Vec<&str> = chain.entries.iter().map(|entry| &*entry.name).collect();
     let dir = core.config.plugins.dir.display();
     tracing::info!("plugins in {dir}: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
-}
-
-/// The first signal drains, the second exits at once. Handlers are in place when this returns, so that a supervisor which sees the
-/// gateway listen can stop it.
-fn stop_on_signals(shutdown: Shutdown) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut stop = {
-        let _entered = runtime.enter();
-        Stop::new()?
-    };
-    let wait = move || {
-        runtime.block_on(async {
-            stop.next().await;
-            tracing::info!("stopping: calls in flight may finish; a second signal exits at once");
-            shutdown.drain();
-            stop.next().await;
-            std::process::exit(130);
-        });
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
-    Ok(())
-}
-
-struct Stop {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    #[cfg(unix)]
-    fn new() -> Result<Stop> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> Result<Stop> {
-        Ok(Stop {})
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

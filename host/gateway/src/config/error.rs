@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::input::Input;
 use super::tree::{Node, Value};
 
 /// Past this many, more errors help nobody and a hostile file must not fill the memory with them.
@@ -43,6 +44,13 @@ impl std::error::Error for ConfigError {}
 /// All errors of one load, in the order of their places. Never empty; `Display` gives one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// One error that has no place in a file.
+    pub fn of(file: String, message: String) -> ConfigErrors {
+        ConfigErrors(vec![ConfigError { file, line: 0, column: 0, message, suggestion: None }])
+    }
+}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,6 +170,8 @@ pub(super) struct Report {
     pub(super) file: String,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<String>,
+    /// Further files that were read.
+    pub(super) inputs: Vec<Input>,
 }
 
 impl Report {

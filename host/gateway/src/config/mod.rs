@@ -11,11 +11,13 @@ mod expand;
 mod explain;
 mod fields;
 mod file;
+mod input;
 mod network;
 mod publish;
 mod reference;
 mod resolve;
 mod resolved;
+mod restart;
 mod scalar;
 mod secret;
 mod tree;
@@ -34,6 +36,7 @@ use error::{At, Report};
 pub use diff::{Change, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use explain::{Explained, Unexplained, explain};
+pub use input::Input;
 pub use publish::{file_schema, plugin_schema};
 pub use reference::reference;
 pub use resolved::{
@@ -41,6 +44,7 @@ pub use resolved::{
     PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server, ServerLimits, Streams,
     Timeouts,
 };
+pub use restart::{RESTART, keep_in_force};
 pub use secret::{Secret, sha256};
 pub use units::{allows, duration, glob, show_duration, show_size, size};
 
@@ -61,6 +65,13 @@ pub struct Overrides {
     pub plugins_dir: Option<PathBuf>,
 }
 
+/// One reading of the configuration, with the further files that it depends on, whether or not it succeeded.
+#[derive(Debug)]
+pub struct Reading {
+    pub result: Result<Config, ConfigErrors>,
+    pub inputs: Vec<Input>,
+}
+
 /// Reads the configuration. Without a `path`, [`DEFAULT_FILE`] if it is there, else the defaults and the environment alone.
 ///
 /// # Errors
@@ -71,30 +82,48 @@ pub fn load(
     overrides: &Overrides,
 ) -> Result<Config, ConfigErrors> {
     let default = Path::new(DEFAULT_FILE);
-    load_from(path.or_else(|| default.exists().then_some(default)), env, overrides)
+    match path.or_else(|| default.exists().then_some(default)) {
+        None => defaults(env, overrides).result,
+        Some(path) => parse(path, &text(path)?, env, overrides).result,
+    }
 }
 
-fn load_from(
-    path: Option<&Path>,
-    env: &dyn Fn(&str) -> Option<String>,
-    overrides: &Overrides,
-) -> Result<Config, ConfigErrors> {
-    let Some(path) = path else {
-        let mut report = Report::default();
-        let config = resolve::config(file::File::default(), At::nowhere(), None, overrides, env, &mut report);
-        return report.finish().map(|warnings| Config { warnings, ..config });
-    };
-    let read = |report: &mut Report| {
-        let text = read(path, report)?;
-        let (file, tree) = typed::<file::File>(&text, env, report)?;
-        let root = At::root(&tree);
-        let config = resolve::config(file, root, Some(path.to_owned()), overrides, env, report);
-        Some(Config { digest: Some(Arc::from(digest_text(text.as_bytes()))), ..config })
-    };
+/// The configuration of a gateway without a file.
+pub fn defaults(env: &dyn Fn(&str) -> Option<String>, overrides: &Overrides) -> Reading {
+    let mut report = Report::default();
+    let config = resolve::config(file::File::default(), At::nowhere(), None, overrides, env, &mut report);
+    finish(Some(config), report, Path::new(DEFAULT_FILE))
+}
+
+/// Reads `text` as the content of the file `path`, from whose folder relative paths start.
+pub fn parse(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>, overrides: &Overrides) -> Reading {
     let mut report = Report::new(path.display().to_string());
-    match (read(&mut report), report.finish()) {
+    let config = typed::<file::File>(text, env, &mut report).map(|(file, tree)| {
+        let config = resolve::config(file, At::root(&tree), Some(path.to_owned()), overrides, env, &mut report);
+        Config { digest: Some(Arc::from(digest_text(text.as_bytes()))), ..config }
+    });
+    finish(config, report, path)
+}
+
+fn finish(config: Option<Config>, mut report: Report, path: &Path) -> Reading {
+    let inputs = std::mem::take(&mut report.inputs);
+    let result = match (config, report.finish()) {
         (_, Err(errors)) => Err(errors),
         (Some(config), Ok(warnings)) => Ok(Config { warnings, ..config }),
+        (None, Ok(_)) => Err(unexplained(path)),
+    };
+    Reading { result, inputs }
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// It cannot be read, or is not text.
+pub fn text(path: &Path) -> Result<String, ConfigErrors> {
+    let mut report = Report::new(path.display().to_string());
+    match (read(path, &mut report), report.finish()) {
+        (Some(text), Ok(_)) => Ok(text),
+        (_, Err(errors)) => Err(errors),
         (None, Ok(_)) => Err(unexplained(path)),
     }
 }

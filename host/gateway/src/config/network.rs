@@ -10,7 +10,7 @@ use http::Uri;
 use super::secret::Secret;
 
 /// A proxy for calls to providers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// Scheme (`http` or `https`), host and port, without credentials.
     pub uri: Uri,
@@ -19,7 +19,7 @@ pub struct Proxy {
 }
 
 /// What is known of the way out. Empty: straight to every host, with the system's authorities.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// For `https` addresses.
     pub https_proxy: Option<Proxy>,
@@ -29,6 +29,8 @@ pub struct Network {
     pub no_proxy: Vec<String>,
     /// PEM files, readable when the configuration was loaded.
     pub ca: Vec<PathBuf>,
+    /// SHA-256 of each of them: another content is another network, whatever the paths say.
+    pub ca_digests: Vec<[u8; 32]>,
 }
 
 impl Network {

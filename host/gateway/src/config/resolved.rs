@@ -60,6 +60,14 @@ pub enum Clients {
     Loopback,
 }
 
+impl Clients {
+    /// Who may call where nobody said.
+    pub(super) fn unwritten(keys: bool, listen: &[SocketAddr]) -> Clients {
+        let local = listen.iter().all(|address| address.ip().to_canonical().is_loopback());
+        if keys || !local { Clients::Keys } else { Clients::Loopback }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Never empty, no duplicates.
@@ -67,6 +75,8 @@ pub struct Server {
     /// Nobody chose the addresses: one of them may fail to bind (a host without IPv6) as long as another does not.
     pub default_listen: bool,
     pub clients: Clients,
+    /// Somebody chose `clients`, so it does not follow from keys and addresses.
+    pub clients_written: bool,
     /// Further names in lower case, without ports.
     pub names: Vec<String>,
     pub admin_token: Option<Secret>,
@@ -180,7 +190,7 @@ pub struct ClientKey {
     pub models: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugins {
     /// May not exist.
     pub dir: PathBuf,

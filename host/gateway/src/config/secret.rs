@@ -4,13 +4,14 @@
 //! secrets and does not decide who may read them.
 
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 
 use aws_lc_rs::{constant_time, digest};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
+
+use super::input::Input;
 
 /// A secret file longer than this is not a secret but a wrong path.
 const LONGEST_FILE: u64 = 64 * 1024;
@@ -52,6 +53,15 @@ impl Secret {
         constant_time::verify_slices_are_equal(&self.digest(), &sha256(presented)).is_ok()
     }
 }
+
+/// In a time that depends on neither text.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.is(other.expose().as_bytes())
+    }
+}
+
+impl Eq for Secret {}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -95,7 +105,7 @@ pub(super) enum Source {
     Literal,
 }
 
-/// Reads the secret that `written` stands for; relative paths are relative to `dir`.
+/// Reads the secret that `written` stands for; relative paths are relative to `dir`. A file that is read is noted in `inputs`.
 ///
 /// # Errors
 /// Names the variable or the file, never a literal or a content.
@@ -103,6 +113,7 @@ pub(super) fn read(
     written: &str,
     dir: &Path,
     env: &dyn Fn(&str) -> Option<String>,
+    inputs: &mut Vec<Input>,
 ) -> Result<(Secret, Source), String> {
     if let Some(name) = written.strip_prefix("env:") {
         let name = name.trim();
@@ -114,8 +125,8 @@ pub(super) fn read(
     }
     if let Some(path) = written.strip_prefix("file:") {
         let path = dir.join(path.trim());
-        let text =
-            read_file(&path).map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
+        let text = read_file(&path, inputs)
+            .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
         return Ok((Secret::new(text), Source::File));
     }
     if written.trim().is_empty() {
@@ -124,10 +135,11 @@ pub(super) fn read(
     Ok((Secret::new(written.to_owned()), Source::Literal))
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(LONGEST_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+fn read_file(path: &Path, inputs: &mut Vec<Input>) -> Result<String, String> {
+    let (input, content) = Input::read(path, LONGEST_FILE);
+    inputs.push(input);
+    let content = content.map_err(|error| error.to_string())?;
+    let mut text = String::from_utf8(content).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.len() as u64 > LONGEST_FILE {
         return Err("longer than 64 KiB".to_owned());
     }

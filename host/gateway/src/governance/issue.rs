@@ -36,11 +36,9 @@ impl Issued {
 /// # Errors
 /// In words for the operator: no folder to keep it in, or a file that cannot be used.
 pub fn issue(folder: Option<&Path>) -> Result<Issued, String> {
-    let folder = match folder {
-        Some(folder) => folder.to_owned(),
-        None => default_folder()
-            .ok_or("no home folder to keep the first key in: set XDG_STATE_HOME, or configure `keys:`")?,
-    };
+    let folder = folder.ok_or(
+        "there is no state folder to keep the first key in: name one with --state, or configure `keys:` and `server.admin_token`",
+    )?;
     let file = folder.join("first-keys");
     match fs::read_to_string(&file) {
         Ok(text) => {
@@ -55,18 +53,12 @@ pub fn issue(folder: Option<&Path>) -> Result<Issued, String> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (client, admin) = (random("sk-sluice-")?, random("sluice-admin-")?);
-            write(&folder, &file, &format!("client_key={client}\nadmin_token={admin}\n"))
+            write(folder, &file, &format!("client_key={client}\nadmin_token={admin}\n"))
                 .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
             Ok(Issued { client_key: Secret::new(client), admin_token: Secret::new(admin), file, new: true })
         }
         Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
     }
-}
-
-fn default_folder() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = state.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state")))?;
-    Some(state.join("sluice"))
 }
 
 fn random(prefix: &str) -> Result<String, String> {

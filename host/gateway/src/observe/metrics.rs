@@ -42,7 +42,9 @@ pub struct Metrics {
     /// Calls that no `on-finish`, and documents that no `on-complete`, will see.
     pub finish_dropped: IntCounter,
     pub complete_dropped: IntCounter,
-    pub stale: IntGauge,
+    pub stale_config: IntGauge,
+    pub stale_plugins: IntGauge,
+    pub config_generations: IntGauge,
     pub generation: IntGauge,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
 }
@@ -109,6 +111,11 @@ impl Metrics {
             "Finished calls that found no room in the queue of a hook.",
             &["hook"],
         )?;
+        let stale = IntGaugeVec::new(
+            Opts::new("sluice_config_stale", "What serves an earlier version because its file is bad."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(stale.clone()))?;
         Ok(Metrics {
             finish_dropped: finish_dropped.with_label_values(&[Hook::OnFinish.as_str()]),
             complete_dropped: finish_dropped.with_label_values(&[Hook::OnComplete.as_str()]),
@@ -135,7 +142,12 @@ impl Metrics {
                 SLOW,
             )?,
             in_flight: gauge("sluice_calls_in_flight", "Calls being served.")?,
-            stale: gauge("sluice_config_stale", "Plugins that serve an earlier version because their file is bad.")?,
+            stale_config: stale.with_label_values(&["config"]),
+            stale_plugins: stale.with_label_values(&["plugin"]),
+            config_generations: gauge(
+                "sluice_config_generations",
+                "Configurations that are in force or still serve calls that began under them.",
+            )?,
             generation: gauge("sluice_chain_generation", "Number of the live plugin chain.")?,
             plugin_seconds,
             log_dropped,

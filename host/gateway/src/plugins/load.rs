@@ -402,7 +402,7 @@ impl Loader {
         let live = |name: &String| table.get(name).is_some_and(|status| status.entry.is_some());
         let missing: Vec<String> = self.config.required.iter().filter(|name| !live(name)).cloned().collect();
         let stale = table.values().filter(|status| status.state == State::Stale).count();
-        self.metrics.stale.set(stale as i64);
+        self.metrics.stale_plugins.set(stale as i64);
         let same = entries.len() == before.len() && entries.iter().zip(before).all(|(a, b)| Arc::ptr_eq(a, b));
         // The table first: whoever sees the new generation finds its plugins described.
         self.shared.update(table);

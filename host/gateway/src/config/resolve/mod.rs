@@ -70,7 +70,7 @@ impl Context<'_> {
             if !is_reference(raw) {
                 return Some((Secret::new(written.to_owned()), Source::Environment(String::new())));
             }
-            return match secret::read(written, self.dir, self.env) {
+            return match secret::read(written, self.dir, self.env, &mut self.report.inputs) {
                 Ok(found) => Some(found),
                 Err(_) => {
                     self.report.error(place, format!("cannot read the secret `{}`", shorten(raw)));
@@ -82,7 +82,7 @@ impl Context<'_> {
             self.report.suggest(place, format!("`${name}` is not expanded here"), format!("write `env:{name}`"));
             return None;
         }
-        match secret::read(written, self.dir, self.env) {
+        match secret::read(written, self.dir, self.env, &mut self.report.inputs) {
             Ok((secret, source)) => {
                 if source == Source::Literal {
                     self.report.warn(place, "a secret is written in the file; use `env:NAME` or `file:PATH`");

@@ -1,11 +1,12 @@
 //! `network:` and the environment variables that stand in for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::Uri;
 
 use crate::config::error::At;
 use crate::config::file;
+use crate::config::input::Input;
 use crate::config::network::base64;
 use crate::config::resolved::{Network, Proxy};
 use crate::config::secret::Secret;
@@ -35,7 +36,8 @@ impl Context<'_> {
         };
         let clean = |rule: String| rule.trim().to_ascii_lowercase();
         let no_proxy = no_proxy.into_iter().map(clean).filter(|rule| !rule.is_empty()).collect();
-        Network { https_proxy, http_proxy, no_proxy, ca: self.authorities(network.ca, at.key("ca")) }
+        let (ca, ca_digests) = self.authorities(network.ca, at.key("ca")).into_iter().unzip();
+        Network { https_proxy, http_proxy, no_proxy, ca, ca_digests }
     }
 
     /// A variable in capitals or, as curl has it, in small letters. Empty ones count as absent.
@@ -54,7 +56,7 @@ impl Context<'_> {
         proxy(&text).map_err(|message| self.report.elsewhere(ENVIRONMENT, format!("{name}: {message}"))).ok()
     }
 
-    fn authorities(&mut self, written: Option<Vec<String>>, at: At<'_>) -> Vec<std::path::PathBuf> {
+    fn authorities(&mut self, written: Option<Vec<String>>, at: At<'_>) -> Vec<(PathBuf, [u8; 32])> {
         let mut out = Vec::new();
         let from_file = written.is_some();
         let paths =
@@ -62,8 +64,8 @@ impl Context<'_> {
         for (i, path) in paths.iter().enumerate() {
             let place = at.item(i);
             let full = if from_file { self.dir.join(path) } else { path.into() };
-            match holds_certificate(&full) {
-                Ok(()) => out.push(full),
+            match certificates(&full, &mut self.report.inputs) {
+                Ok(digest) => out.push((full, digest)),
                 Err(error) if from_file => {
                     let message = format!("cannot use the certificate file `{}`: {error}", place.shown(path));
                     self.report.error(place.place(), message);
@@ -105,15 +107,18 @@ fn proxy(text: &str) -> Result<Proxy, String> {
     Ok(Proxy { uri, authorization })
 }
 
-fn holds_certificate(path: &Path) -> Result<(), String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > LARGEST_CA {
+/// The digest of a file that holds certificates.
+fn certificates(path: &Path, inputs: &mut Vec<Input>) -> Result<[u8; 32], String> {
+    let (input, content) = Input::read(path, LARGEST_CA);
+    let digest = input.digest().unwrap_or_default();
+    inputs.push(input);
+    let bytes = content.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST_CA {
         return Err("larger than 8 MiB".to_owned());
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let mark = b"-----BEGIN CERTIFICATE-----";
     if bytes.windows(mark.len()).any(|window| window == mark) {
-        Ok(())
+        Ok(digest)
     } else {
         Err("it holds no PEM certificate".to_owned())
     }

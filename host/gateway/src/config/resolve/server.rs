@@ -26,9 +26,9 @@ impl Context<'_> {
         let clients = match server.clients {
             Some(file::Clients::Keys) => Clients::Keys,
             Some(file::Clients::Open) => Clients::Open,
-            None if keys || !listen.iter().all(|address| is_loopback(*address)) => Clients::Keys,
-            None => Clients::Loopback,
+            None => Clients::unwritten(keys, &listen),
         };
+        let clients_written = server.clients.is_some();
         let admin_token = server.admin_token.and_then(|text| self.secret(&text.0, at.key("admin_token")));
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(1024);
         let default_listen = overrides.listen.is_empty() && at.key("listen").is_absent();
@@ -36,6 +36,7 @@ impl Context<'_> {
             listen,
             default_listen,
             clients,
+            clients_written,
             names: self.names(&server.names, at.key("names")),
             admin_token: admin_token.map(|(secret, _)| secret),
             threads: server.threads.map_or(cores, |threads| threads as usize),

@@ -115,7 +115,7 @@ fn addresses_to_listen_on_are_repaired_by_the_suggestion() {
         &["c.yaml:1:19: expected a host name, found `http://a`, write it without scheme, port and path"],
     );
     let overrides = Overrides { listen: vec!["nowhere".to_owned()], ..Overrides::default() };
-    let errors = load_from(None, &no_env, &overrides).unwrap_err().to_string();
+    let errors = defaults(&no_env, &overrides).result.unwrap_err().to_string();
     assert_eq!(
         errors,
         "command line: `--listen nowhere` is not an address with a port, write it as `127.0.0.1:8080` or `\"[::1]:8080\"`"
@@ -331,7 +331,7 @@ fn the_network_is_checked() {
         ],
     );
     let env = |name: &str| (name == "HTTPS_PROXY").then(|| "socks5://u:secret@h:1".to_owned());
-    let errors = load_from(None, &env, &Overrides::default()).unwrap_err().to_string();
+    let errors = defaults(&env, &Overrides::default()).result.unwrap_err().to_string();
     assert_eq!(
         errors,
         "environment: HTTPS_PROXY: expected a proxy's address such as `http://proxy.corp:3128`; SOCKS proxies are not supported"

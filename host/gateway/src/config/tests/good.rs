@@ -12,7 +12,7 @@ fn the_sample_loads_and_shows_the_defaults() {
     let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     assert_eq!(names, ["openai", "llama", "openai-research"]);
     // The sample says that its limits are the defaults.
-    let defaults = load_from(None, &some_env, &Overrides::default()).unwrap();
+    let defaults = defaults(&some_env, &Overrides::default()).result.unwrap();
     assert_eq!(format!("{:?}", config.server.limits), format!("{:?}", defaults.server.limits));
     assert_eq!(config.server.max_calls, defaults.server.max_calls);
     let (sample, default) = (&config.providers[0], &defaults.providers[0]);
@@ -57,7 +57,7 @@ fn the_reference_is_current() {
 
 #[test]
 fn nothing_at_all_is_demo_mode() {
-    let config = load_from(None, &no_env, &Overrides::default()).unwrap();
+    let config = defaults(&no_env, &Overrides::default()).result.unwrap();
     assert!(config.demo && config.providers.is_empty() && config.file.is_none());
     assert_eq!(config.server.clients, Clients::Loopback);
     let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
@@ -68,12 +68,12 @@ fn nothing_at_all_is_demo_mode() {
 
 #[test]
 fn a_key_a_file_or_an_open_address_ends_demo_mode() {
-    let keyed = load_from(None, &some_env, &Overrides::default()).unwrap();
+    let keyed = defaults(&some_env, &Overrides::default()).result.unwrap();
     assert!(!keyed.demo);
     assert_eq!((keyed.providers.len(), keyed.providers[0].name.as_str()), (1, "openai"));
     assert!(!good("").demo && !Folder::with("# nothing\n").load(&no_env).unwrap().demo);
     let listen = vec!["0.0.0.0:9000".to_owned()];
-    let open = load_from(None, &no_env, &Overrides { listen, ..Overrides::default() }).unwrap();
+    let open = defaults(&no_env, &Overrides { listen, ..Overrides::default() }).result.unwrap();
     assert!(!open.demo && !open.server.default_listen);
     assert_eq!(open.server.clients, Clients::Keys);
 }
@@ -206,7 +206,7 @@ fn the_environment_stands_in_for_the_network() {
         "SSL_CERT_FILE" => Some(path.clone()),
         _ => None,
     };
-    let network = load_from(None, &env, &Overrides::default()).unwrap().network;
+    let network = defaults(&env, &Overrides::default()).result.unwrap().network;
     assert_eq!(network.https_proxy.as_ref().unwrap().uri.to_string(), "http://proxy.corp:3128/");
     assert_eq!(network.http_proxy.as_ref().unwrap().uri.to_string(), "http://all.corp:1/");
     assert_eq!(network.no_proxy, ["localhost", ".corp"]);
