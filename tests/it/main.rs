@@ -17,6 +17,7 @@ mod compression;
 mod demo;
 mod documents;
 mod finished_calls;
+mod finish;
 mod first_programs;
 mod graceful_stop;
 mod house;
