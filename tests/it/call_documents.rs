@@ -20,10 +20,9 @@ const SLOW: Duration = Duration::from_millis(700);
 
 /// Two providers and one key with everything that a key can say of its owner.
 fn owned(mock: &Mock) -> Setup {
-    let key = format!(
-        "keys:\n  - {{ name: search-prod, team: search, user: ann, labels: {{ region: eu }}, key: \"{KEY}\" }}\nserver: {{ clients: keys }}\n"
-    );
-    setup(&[row(mock, "p", ""), row(mock, "openai", "")], &key.replace("key:", "value:"))
+    let key = "keys:\n  - { name: search-prod, team: search, user: ann, labels: { region: eu }, value: env:CLIENT_KEY }\n\
+               server: { clients: keys }\n";
+    setup(&[row(mock, "p", ""), row(mock, "openai", "")], key).env("CLIENT_KEY", KEY)
 }
 
 fn call(gateway: &Gateway, id: &str, path: &str, body: &str) -> Reply {
@@ -219,7 +218,7 @@ fn client_reads_slowly(mock: &Mock, gateway: &Gateway) {
     connection.send(&request("POST", CHAT, &gateway.host(), &headers, asking("well", true).as_bytes()));
     assert_eq!(connection.read_head().unwrap().status(), 200);
     std::thread::sleep(SLOW);
-    connection.read_rest_of_chunked();
+    connection.read_rest();
     let told = line(gateway, "slow-reader");
     let (us, own) = (told["us"].as_u64().unwrap(), told["overhead_us"].as_u64().unwrap());
     assert_eq!(told["outcome"], "ok");

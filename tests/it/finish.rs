@@ -9,9 +9,7 @@ use sluice_tests::http::{Reply, request};
 use sluice_tests::mock::{Mock, Script};
 use sluice_tests::wait_for;
 
-use crate::plugins_support::{
-    PATIENT, active, asking, before, errors, says, text_of, wants_stream, with,
-};
+use crate::plugins_support::{PATIENT, active, asking, before, errors, says, text_of, wants_stream, with};
 use crate::support::{
     CHAT, DONE, event, finish_event, reply, role_event, row, setup, stream_until, text_event, usage_event,
 };
@@ -118,11 +116,11 @@ fn every_ending_is_told_once() {
     says(&mock, &["a sec", "ret ", "plan"]);
     ends_as(&gateway, "masked", "well", 200, ("ok", "p/m", "a *** plan"));
     ends_as(&gateway, "answered", "answer", 200, ("answered", "answers", "no need to ask"));
-    ends_as(&gateway, "denied", "forbidden", 400, ("denied", "/", "-"));
-    ends_as(&gateway, "failed", "misbehave", 500, ("failed", "/", "-"));
+    ends_as(&gateway, "denied", "forbidden", 400, ("denied", "-", "-"));
+    ends_as(&gateway, "failed", "misbehave", 500, ("failed", "-", "-"));
     let error = r#"{"error":{"message":"out of order","type":"server_error","code":null,"param":null}}"#;
     mock.script("p", Script::json(500, error));
-    ends_as(&gateway, "upstream", "well", 500, ("upstream-error", "p/m", "-"));
+    ends_as(&gateway, "upstream", "well", 500, ("upstream-error", "-", "-"));
     // Refused by a rule of the gateway after the body was read.
     for stream in [false, true] {
         let body = json!({"model": "no-such/x/y", "stream": stream, "messages": [{"role": "user", "content": "hm"}]});
@@ -148,7 +146,10 @@ fn every_ending_is_told_once() {
 }
 
 fn stream_breaks_off(mock: &Mock, gateway: &Gateway) {
-    mock.script("p", Script::sse_head().chunk(role_event()).chunk(text_event("half a ")).chunk(text_event("word")).close());
+    mock.script(
+        "p",
+        Script::sse_head().chunk(role_event()).chunk(text_event("half a ")).chunk(text_event("word")).close(),
+    );
     let got = call(gateway, "call-truncated", &asking("well", true));
     assert_eq!(got.status, 200);
     let end = wait_end(gateway, "call-truncated");
@@ -236,14 +237,16 @@ fn a_reply_past_the_cap_has_an_outcome_and_tokens_but_no_text() {
 fn what_fails_after_the_end_is_counted_and_nobodys_business() {
     let mock = Mock::start();
     says(&mock, &["fine"]);
-    let hostile = |mode: &str, hook: &str| {
-        format!("order: 1\nsettings: {{ mode: {mode}, hook: {hook}, trigger: '' }}\nlimits: {{ wall: 200ms, start: 20s }}\n")
+    let hostile = |mode: &str, hook: &str, trigger: &str| {
+        format!(
+            "order: 1\nsettings: {{ mode: {mode}, hook: {hook}, trigger: {trigger} }}\nlimits: {{ wall: 200ms, start: 20s }}\n"
+        )
     };
-    let mut setup = with(before(&mock, ""), "traps", "hostile", &hostile("trap", "finish"));
-    setup = with(setup, "spins", "hostile", &hostile("spin", "finish"));
-    setup = with(setup, "batch", "hostile", &hostile("trap", "complete"));
+    let mut setup = with(before(&mock, ""), "traps", "hostile", &hostile("trap", "finish", "misbehave"));
+    setup = with(setup, "spins", "hostile", &hostile("spin", "finish", "misbehave"));
+    setup = with(setup, "batch", "hostile", &hostile("trap", "complete", "call-kept"));
     let gateway = with(setup, "finisher", "finisher", &format!("order: 2\n{PATIENT}\n")).start();
-    ends_as(&gateway, "kept", "well", 200, ("ok", "p/m", "fine"));
+    ends_as(&gateway, "kept", "misbehave", 200, ("ok", "p/m", "fine"));
     for (name, kind, least) in [("traps", "trap", 2), ("spins", "timeout", 2), ("batch", "trap", 1)] {
         let state = gateway.wait_plugin(name, |state| errors(state, kind) >= least);
         assert!(errors(&state, kind) <= 2, "{state}");
@@ -271,7 +274,8 @@ fn documents_come_in_batches_and_a_new_version_gets_the_rest() {
     gateway.wait_plugin("finisher", |state| state["generation"].as_u64() > Some(1));
     let metrics = gateway.get("/metrics").text();
     let value = |name: &str| -> u64 {
-        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {metrics}"));
+        let line =
+            metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {metrics}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     assert_eq!(value("sluice_plugin_count_total{name=\"complete.ok\""), CALLS as u64);
@@ -329,5 +333,6 @@ fn choices_of_a_stream_are_put_together_apart() {
     let pieces = [text_event("one "), second("two "), text_event("and"), second("too"), finish_event()];
     mock.script("p", Script::sse(pieces.into_iter().chain([DONE.to_owned()])));
     assert_eq!(call(&gateway, "call-two", &asking("well", true)).status, 200);
-    assert_eq!(wait_end(&gateway, "call-two").reply.replace('\u{1e}', "|"), "one and|two too");
+    // The log shows the separator between texts as a blank.
+    assert_eq!(wait_end(&gateway, "call-two").reply, "one and two too");
 }

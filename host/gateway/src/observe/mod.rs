@@ -1,6 +1,7 @@
 //! What the gateway tells about itself: metrics, and one document a call. It decides nothing.
 
 pub mod access_log;
+mod book;
 pub mod document;
 mod line;
 pub mod metrics;
