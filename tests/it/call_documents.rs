@@ -1,8 +1,9 @@
 //! The call document: every line of the access log keeps to the published schema, says who asked whom, and counts as the gateway's own time
 //! neither the provider's nor the client's; `server-timing` tells the client the same.
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -237,4 +238,32 @@ fn every_reply_says_what_took_the_time() {
     for path in ["/livez", "/metrics", "/v1/models", "/no/such/path"] {
         assert!(timing(&gateway.get(path), "sluice").is_some(), "{path}");
     }
+}
+
+#[test]
+fn the_metrics_are_as_prometheus_wants_them() {
+    let mock = Mock::start();
+    let gateway = with(setup(&[row(&mock, "p", "")], ""), "finisher", "finisher", PATIENT).start();
+    active(&gateway, "finisher");
+    says(&mock, &["fine"]);
+    for stream in [false, true] {
+        let got = gateway.post(CHAT, asking("well", stream));
+        gateway.wait_access(got.header("x-request-id").unwrap());
+    }
+    let page = gateway.get("/metrics").text();
+    let named = |name: &str| page.lines().any(|line| line.starts_with(name));
+    for name in ["sluice_requests_total{", "sluice_overhead_seconds_count", "sluice_plugin_seconds_count{"] {
+        assert!(named(name), "no {name} in {page}");
+    }
+    let reference = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(reference.contains(&format!("| `{name}` |")), "{name} is not in docs/metrics.md");
+    }
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut promtool) = promtool.spawn() else { skip!("no promtool: apt install prometheus") };
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }

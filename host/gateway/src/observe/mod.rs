@@ -8,6 +8,10 @@ pub mod metrics;
 pub mod recent;
 pub mod record;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+mod tests;
+
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
