@@ -1,11 +1,11 @@
 //! A signal lets calls in flight finish, takes the gateway out of rotation first, and a second one ends it at once.
 
 use sluice_tests::gateway::Gateway;
-use sluice_tests::http::{Connection, request};
+use sluice_tests::http::{Connection, End, request};
 use sluice_tests::mock::{Gate, Mock, Script};
 use sluice_tests::{sse, wait_for};
 
-use crate::support::{CHAT, DONE, blamed, body, finish_event, row, setup, stream_until, text_event};
+use crate::support::{CHAT, DONE, blamed, body, finish_event, four_keys, row, setup, stream_until, text_event};
 
 const TERM: i32 = 15;
 
@@ -60,7 +60,30 @@ fn the_limit_ends_calls_that_do_not() {
     let mut connection = gateway.open(CHAT, body("p/m", true));
     stream_until(&mut connection, "one");
     gateway.process.signal(TERM);
-    gateway.process.wait();
+    // The stream ends as a stream ends that fails, and not in the middle of nothing.
+    let rest = connection.read_rest();
+    let last = sse::data(&rest).pop().unwrap_or_else(|| panic!("no event: {}", String::from_utf8_lossy(&rest)));
+    assert_eq!(four_keys(&last)["code"], "stopping");
+    assert_eq!(connection.end(), Some(End::Proper));
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
+    mock.wait_cancelled("p");
+    let line = gateway.wait_access("stopping");
+    assert!(line.contains("\"outcome\":\"failed\"") && !line.contains("overhead_us"), "{line}");
+}
+
+#[test]
+fn the_limit_refuses_calls_that_have_no_reply_yet() {
+    let mock = Mock::start();
+    mock.script("p", Script::new().stall());
+    let mut gateway = setup(&[row(&mock, "p", "")], "server: { limits: { shutdown: 300ms } }").start();
+    let mut waiting = [false, true].map(|stream| gateway.open(CHAT, body("p/m", stream)));
+    mock.wait_request("p", 2);
+    gateway.process.signal(TERM);
+    for connection in &mut waiting {
+        assert_eq!(blamed(&connection.reply(), 503, "gateway")["code"], "stopping");
+    }
+    assert!(gateway.process.wait().success());
     mock.wait_cancelled("p");
 }
 

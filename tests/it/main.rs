@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::too_many_lines)]
 
 mod blocks;
+mod call_documents;
+mod cardinality;
 mod cli;
 mod cli_connect;
 mod cli_diff;
@@ -16,6 +18,7 @@ mod client_framing;
 mod compression;
 mod demo;
 mod documents;
+mod finish;
 mod finished_calls;
 mod first_programs;
 mod graceful_stop;

@@ -49,6 +49,18 @@ impl AccessLog {
         Ok(AccessLog { shared, format, dropped })
     }
 
+    /// One that nobody writes out.
+    #[cfg(test)]
+    pub(super) fn unwritten(format: Format, dropped: IntCounter) -> AccessLog {
+        let log = AccessLog::start(Format::Off, dropped).map(|log| AccessLog { format, ..log });
+        log.unwrap_or_else(|error| unreachable!("nothing was started: {error}"))
+    }
+
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> Vec<u8> {
+        self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn format(&self) -> Format {
         self.format
     }

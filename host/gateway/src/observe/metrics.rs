@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 use serde_json::{Value, json};
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::{ErrorKind, Hook};
 
+use super::book::{Book, Listed};
 use super::record::Outcome;
 
 const FAST: &[f64] = &[5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0];
@@ -25,7 +25,7 @@ const HOOK: &[f64] = &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-
 const COUNT_NAMES: usize = 32;
 
 pub struct Metrics {
-    registry: Registry,
+    registry: Book,
     requests: IntCounterVec,
     tokens: IntCounterVec,
     plugin_seconds: HistogramVec,
@@ -78,7 +78,7 @@ pub struct KvMetrics {
 
 impl Metrics {
     pub fn new() -> Result<Metrics, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Book::default();
         let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(counter.clone()))?;
@@ -183,6 +183,11 @@ impl Metrics {
             })
         });
         Arc::clone(made)
+    }
+
+    /// Every metric there is, whether it has been counted or not.
+    pub fn list(&self) -> Vec<Listed> {
+        self.registry.list()
     }
 
     /// Prometheus text format.

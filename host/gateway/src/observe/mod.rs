@@ -1,11 +1,16 @@
 //! What the gateway tells about itself: metrics, and one document a call. It decides nothing.
 
 pub mod access_log;
+mod book;
 pub mod document;
 mod line;
 pub mod metrics;
 pub mod recent;
 pub mod record;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+mod tests;
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
