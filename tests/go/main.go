@@ -20,6 +20,9 @@ import (
 	"github.com/openai/openai-go/v3/packages/ssestream"
 )
 
+// After how long a caller leaves who gets no answer: long enough for the provider to have been asked on a loaded machine.
+const patience = 2 * time.Second
+
 type plan struct {
 	Roads []struct {
 		Name    string
@@ -207,7 +210,7 @@ func abortStream(client openai.Client, model string) outcome {
 }
 
 func abortWhole(client openai.Client, model string) outcome {
-	leave, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	leave, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := client.Chat.Completions.New(leave, hello(model))
 	if err == nil {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use sluice_tests::gateway::{Gateway, Setup};
+use sluice_tests::gateway::{Gateway, Setup, replace};
 use sluice_tests::mock::{Gate, Mock, Script};
-use sluice_tests::wire;
+use sluice_tests::{wait_for, wire};
 
 use crate::support::{PROVIDER_KEY, blamed, row, setup};
 
@@ -321,6 +321,46 @@ fn questions_take_the_networks_proxy() {
     let asked = proxy.last("v1");
     assert_eq!(asked.target, "http://far.invalid/v1/models");
     assert_eq!(asked.head.get("proxy-authorization"), Some("Basic dXNlcjp3b3Jk"));
+}
+
+#[test]
+fn an_edit_costs_no_list_that_it_does_not_touch() {
+    let mock = Mock::start();
+    mock.script("a", list(&["one"]));
+    mock.script("b", list(&["two"]));
+    mock.script("moved", list(&["three"]));
+    let config = |base: &str, more: &str| {
+        format!("providers:\n{}{}{more}\n", row(&mock, "a", "").replace("/a/v1", base), row(&mock, "b", ""))
+    };
+    let gateway = Setup::config(config("/a/v1", "")).env("MOCK_KEY", PROVIDER_KEY).start();
+    assert_eq!(ids(&gateway, "/v1/models"), ["a/one", "b/two"]);
+    let file = gateway.folder().join("sluice.yaml");
+    let wait = |want: &[&str]| wait_for("the new list", || (ids(&gateway, "/v1/models") == want).then_some(()));
+    replace(&file, config("/a/v1", "aliases: { fast: a/one }").as_bytes());
+    wait(&["fast", "a/one", "b/two"]);
+    replace(&file, config("/moved/v1", "").as_bytes());
+    wait(&["a/three", "b/two"]);
+    assert_eq!(["a", "b", "moved"].map(|name| mock.journal().count(name)), [1, 1, 1]);
+}
+
+#[test]
+fn a_mended_provider_is_asked_at_once() {
+    let mock = Mock::start();
+    mock.on("p", |exchange| match exchange.head.get("authorization") {
+        Some("Bearer good-key") => list(&["one"]),
+        _ => Script::json(401, "{}"),
+    });
+    let base = mock.base("p");
+    let config = |key: &str| {
+        format!(
+            "providers:\n  p: {{ dialect: openai-chat, base_url: \"{base}\", keys: [{{ name: k, value: \"env:{key}\" }}] }}\n"
+        )
+    };
+    let gateway = Setup::config(config("BAD")).env("BAD", "bad-key").env("GOOD", "good-key").start();
+    assert!(ids(&gateway, "/v1/models").is_empty());
+    replace(&gateway.folder().join("sluice.yaml"), config("GOOD").as_bytes());
+    wait_for("the list by the new key", || (ids(&gateway, "/v1/models") == ["p/one"]).then_some(()));
+    assert_eq!(mock.journal().count("p"), 2, "no third question was needed");
 }
 
 #[test]

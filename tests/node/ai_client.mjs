@@ -2,7 +2,7 @@
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { AISDKError, APICallError, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
-import { main } from "./harness.mjs";
+import { main, PATIENCE } from "./harness.mjs";
 
 // Its warnings about what a model may not support are for people.
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -58,7 +58,7 @@ function abortStream(model) {
 
 function abortWhole(model) {
   const leave = new AbortController();
-  setTimeout(() => leave.abort(), 200);
+  setTimeout(() => leave.abort(), PATIENCE);
   return whole({ model, prompt: "hello", abortSignal: leave.signal });
 }
 

@@ -7,6 +7,9 @@
 
 import { readFileSync } from "node:fs";
 
+/** After how many milliseconds a caller leaves who gets no answer: long enough for the provider to have been asked on a loaded machine. */
+export const PATIENCE = 2000;
+
 /** What a call gives, or how it fails as the client's own error. Anything that is not the client's error ends the program. */
 async function outcome(run, describe) {
   try {

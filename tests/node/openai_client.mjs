@@ -1,7 +1,7 @@
 // The official OpenAI client for Node, at every address of a plan; see harness.mjs.
 
 import OpenAI from "openai";
-import { main } from "./harness.mjs";
+import { main, PATIENCE } from "./harness.mjs";
 
 const WEATHER = {
   type: "function",
@@ -67,7 +67,7 @@ async function abortWhole(client, model) {
     { model, messages: [{ role: "user", content: "hello" }] },
     { signal: leave.signal },
   );
-  setTimeout(() => leave.abort(), 200);
+  setTimeout(() => leave.abort(), PATIENCE);
   return { kind: "reply", reply: await call };
 }
 

@@ -21,6 +21,8 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+# After how many seconds a caller leaves who gets no answer: long enough for the provider to have been asked on a loaded machine.
+PATIENCE = 2
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -94,7 +96,7 @@ def abort_whole(base_url, model):
     async def leave():
         async with AsyncOpenAI(base_url=base_url, api_key="dummy-key", max_retries=0) as client:
             call = client.chat.completions.create(model=model, messages=HELLO)
-            await asyncio.wait_for(call, 0.5)
+            await asyncio.wait_for(call, PATIENCE)
 
     asyncio.run(leave())
     return {"kind": "reply"}

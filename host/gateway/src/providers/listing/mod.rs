@@ -57,6 +57,8 @@ pub struct Listing {
     listings: Arc<Listings>,
     slot: Arc<Slot>,
     ask: Arc<Ask>,
+    /// The last failure, until a success. Not shared with other configurations: what failed under one may be mended by the next.
+    failed: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Listings {
@@ -70,16 +72,13 @@ impl Listings {
         };
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.strong_count() > 0);
-        let slot = if let Some(slot) = slots.get(&identity).and_then(Weak::upgrade) {
-            // What failed may have been mended by this configuration: it is worth a wait again.
-            slot.state().failed = None;
-            slot
-        } else {
+        let slot = slots.get(&identity).and_then(Weak::upgrade).unwrap_or_else(|| {
             let slot = Arc::new(Slot::default());
             slots.insert(identity, Arc::downgrade(&slot));
             slot
-        };
-        Listing { listings: Arc::clone(self), slot, ask: Arc::new(Ask::new(provider, credentials, Arc::clone(way))) }
+        });
+        let ask = Arc::new(Ask::new(provider, credentials, Arc::clone(way)));
+        Listing { listings: Arc::clone(self), slot, ask, failed: Arc::default() }
     }
 
     fn runtime(&self) -> Option<&Handle> {
@@ -101,7 +100,8 @@ impl Listing {
     /// meanwhile, by one request whoever many callers there are.
     pub async fn known(&self) -> Option<Arc<Models>> {
         let mut landed = self.slot.landed.subscribe();
-        let next = self.slot.state().next(Instant::now());
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.slot.state().next(failed, Instant::now());
         if next.ask {
             self.start();
         }
@@ -119,7 +119,8 @@ impl Listing {
     }
 
     fn start(&self) {
-        let flight = Flight { slot: Arc::clone(&self.slot), name: self.ask.name.clone(), over: false };
+        let (slot, failed) = (Arc::clone(&self.slot), Arc::clone(&self.failed));
+        let flight = Flight { slot, failed, name: self.ask.name.clone(), over: false };
         let ask = Arc::clone(&self.ask);
         if let Some(runtime) = self.listings.runtime() {
             runtime.spawn(async move {
@@ -153,8 +154,6 @@ impl Slot {
 #[derive(Default)]
 struct State {
     list: Option<(Instant, Arc<Models>)>,
-    /// The last failure, until a success or a new configuration.
-    failed: Option<Instant>,
     /// A request is out.
     asking: bool,
 }
@@ -169,7 +168,7 @@ struct Next {
 }
 
 impl State {
-    fn next(&mut self, now: Instant) -> Next {
+    fn next(&mut self, failed: Option<Instant>, now: Instant) -> Next {
         let age = self.list.as_ref().map(|(at, _)| now.saturating_duration_since(*at));
         if age.is_some_and(|age| age < FRESH) {
             return Next { ask: false, wait: false };
@@ -177,27 +176,25 @@ impl State {
         if age.is_some_and(|age| age >= STALE) {
             self.list = None;
         }
-        let quiet = self.failed.is_some_and(|at| now.saturating_duration_since(at) < RETRY);
+        let quiet = failed.is_some_and(|at| now.saturating_duration_since(at) < RETRY);
         let ask = !self.asking && !quiet;
         self.asking |= ask;
-        Next { ask, wait: self.list.is_none() && self.failed.is_none() }
+        Next { ask, wait: self.list.is_none() && failed.is_none() }
     }
 
-    /// Keeps what a request came to; says whether a failure is the first since things went well.
-    fn land(&mut self, result: Option<Arc<Models>>, now: Instant) -> bool {
+    /// Keeps what a request came to.
+    fn land(&mut self, result: Option<Models>, now: Instant) {
         self.asking = false;
         if let Some(models) = result {
-            self.list = Some((now, models));
-            self.failed = None;
-            return false;
+            self.list = Some((now, Arc::new(models)));
         }
-        self.failed.replace(now).is_none()
     }
 }
 
 /// A request that is out. It lands however it ends, or nobody would ask again.
 struct Flight {
     slot: Arc<Slot>,
+    failed: Arc<Mutex<Option<Instant>>>,
     name: String,
     over: bool,
 }
@@ -210,13 +207,18 @@ impl Flight {
     fn finish(&mut self, result: Result<Models, Trouble>) {
         self.over = true;
         let (models, trouble) = match result {
-            Ok(models) => (Some(Arc::new(models)), None),
+            Ok(models) => (Some(models), None),
             Err(Trouble(why)) => (None, Some(why)),
         };
-        let first = self.slot.state().land(models, Instant::now());
+        let now = Instant::now();
+        let before = {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *failed, trouble.is_some().then_some(now))
+        };
+        self.slot.state().land(models, now);
         let provider = &self.name;
         match trouble {
-            Some(why) if first => {
+            Some(why) if before.is_none() => {
                 tracing::warn!(provider, "cannot list the provider's models: {why}; its calls are not affected");
             }
             Some(why) => tracing::debug!(provider, "still cannot list the provider's models: {why}"),

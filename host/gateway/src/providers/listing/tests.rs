@@ -65,40 +65,39 @@ fn more_names_than_anybody_reads_are_cut() {
     assert!(Models::read(format!("[{},", all.join(",")).as_bytes(), "p").is_err(), "the cut part is checked too");
 }
 
-fn next(state: &mut State, now: Instant) -> (bool, bool) {
-    let Next { ask, wait } = state.next(now);
+fn next(state: &mut State, failed: Option<Instant>, now: Instant) -> (bool, bool) {
+    let Next { ask, wait } = state.next(failed, now);
     (ask, wait)
 }
 
 #[test]
 fn one_request_is_out_at_a_time_and_everybody_waits_for_the_first() {
     let (mut state, now) = (State::default(), Instant::now());
-    assert_eq!(next(&mut state, now), (true, true));
-    assert_eq!(next(&mut state, now), (false, true));
-    state.land(Some(Arc::default()), now);
-    assert_eq!(next(&mut state, now + FRESH - Duration::from_secs(1)), (false, false));
-    assert_eq!(next(&mut state, now + FRESH), (true, false), "an aged list is given out while a new one is asked for");
-    assert_eq!(next(&mut state, now + FRESH), (false, false));
-    assert!(state.land(None, now + FRESH), "the first failure is worth a warning");
-    assert_eq!(next(&mut state, now + FRESH + RETRY / 2), (false, false));
-    assert_eq!(next(&mut state, now + FRESH + RETRY), (true, false));
-    assert!(!state.land(None, now + FRESH + RETRY));
+    assert_eq!(next(&mut state, None, now), (true, true));
+    assert_eq!(next(&mut state, None, now), (false, true));
+    state.land(Some(Models::default()), now);
+    assert_eq!(next(&mut state, None, now + FRESH - Duration::from_secs(1)), (false, false));
+    let old = now + FRESH;
+    assert_eq!(next(&mut state, None, old), (true, false), "an aged list is given out while a new one is asked for");
+    assert_eq!(next(&mut state, None, old), (false, false));
+    state.land(None, old);
+    assert_eq!(next(&mut state, Some(old), old + RETRY / 2), (false, false));
+    assert_eq!(next(&mut state, Some(old), old + RETRY), (true, false));
+    state.land(None, old + RETRY);
     assert!(state.list.is_some(), "a failure costs no list");
-    assert_eq!(next(&mut state, now + STALE), (true, false));
+    assert_eq!(next(&mut state, Some(old), now + STALE), (true, false));
     assert!(state.list.is_none(), "a list of yesterday is no list");
 }
 
 #[test]
 fn a_provider_that_failed_is_waited_for_no_more_but_asked_again() {
     let (mut state, now) = (State::default(), Instant::now());
-    assert_eq!(next(&mut state, now), (true, true));
-    assert!(state.land(None, now));
-    assert_eq!(next(&mut state, now + RETRY / 2), (false, false));
-    assert_eq!(next(&mut state, now + RETRY), (true, false));
-    assert!(!state.land(None, now + RETRY));
-    assert_eq!(next(&mut state, now + RETRY + STALE), (true, false));
-    state.land(Some(Arc::default()), now);
-    assert!(state.failed.is_none() && !state.asking);
+    assert_eq!(next(&mut state, None, now), (true, true));
+    state.land(None, now);
+    assert_eq!(next(&mut state, Some(now), now + RETRY / 2), (false, false));
+    assert_eq!(next(&mut state, Some(now), now + RETRY), (true, false));
+    state.land(None, now + RETRY);
+    assert_eq!(next(&mut state, Some(now), now + RETRY + STALE), (true, false));
 }
 
 fn provider(yaml: &str) -> config::Provider {
@@ -119,7 +118,7 @@ fn a_list_belongs_to_the_provider_and_not_to_the_configuration() {
         listings.of(&row, &Credentials::new(&row.keys).unwrap(), &way)
     };
     let first = of("{ dialect: openai-chat, base_url: 'http://a/v1', keys: [{ name: k, value: 'env:A' }] }");
-    first.slot.state().land(Some(Arc::default()), Instant::now());
+    first.slot.state().land(Some(Models::default()), Instant::now());
     let same =
         of("{ dialect: openai-chat, base_url: 'http://a/v1', models: [m], keys: [{ name: k, value: 'env:B' }] }");
     assert!(same.held().is_some(), "a rotated key and a new model change nothing");
@@ -134,7 +133,11 @@ fn a_list_belongs_to_the_provider_and_not_to_the_configuration() {
     let again = of("{ dialect: openai-chat, base_url: 'http://a/v1', keys: [{ name: k, value: 'env:A' }] }");
     assert!(again.held().is_none(), "nobody had it any more");
     assert_eq!(listings.slots.lock().unwrap().len(), 1);
-    again.slot.state().land(None, Instant::now());
+    let flight =
+        Flight { slot: Arc::clone(&again.slot), failed: Arc::clone(&again.failed), name: "p".to_owned(), over: false };
+    drop(flight);
+    assert!(again.failed.lock().unwrap().is_some(), "a question that is dropped has failed");
     let mended = of("{ dialect: openai-chat, base_url: 'http://a/v1', keys: [{ name: k, value: 'env:A' }] }");
-    assert!(mended.slot.state().failed.is_none(), "a new configuration may have mended it");
+    assert!(mended.failed.lock().unwrap().is_none(), "a new configuration may have mended it");
+    assert!(Arc::ptr_eq(&mended.slot, &again.slot));
 }
