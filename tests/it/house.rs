@@ -122,6 +122,16 @@ fn the_sandbox_knows_no_http_and_not_the_gateway() {
     }
 }
 
+#[test]
+fn one_place_loads_native_code() {
+    let words: Rule = |source| lines_with(source, &["compile_from", "deserialize(&self.0.engine"]);
+    let elsewhere = |path: &str| {
+        let known = ["host/gateway/src/plugins/version.rs", "host/sandbox/src/engine.rs"];
+        path.starts_with("host/") && !path.contains("/tests/") && !known.contains(&path)
+    };
+    kept(words, elsewhere, &["unsafe { sandbox.compile_from(wasm, native) }"]);
+}
+
 /// Where a secret's text may be read, and why. Nobody else has a reason.
 const EXPOSE: [&str; 3] = [
     // A provider's key, into the header that goes to the provider.
