@@ -27,11 +27,12 @@ fn the(blocks: &[Block], kind: &str, word: &str) -> Block {
 }
 
 /// For each block the words by which a test below finds it.
-const RUN: [(&str, &str, &str); 9] = [
+const RUN: [(&str, &str, &str); 10] = [
     ("README.md", "sh", "make run"),
     ("README.md", "sh", "\n  -d '{\"model\": \"openai/gpt-4o-mini\", \"messages\""),
     ("README.md", "sh", "curl -sN"),
     ("README.md", "python", "OpenAI(base_url="),
+    ("README.md", "sh", "sluice tail"),
     ("README.md", "yaml", "providers:"),
     ("README.md", "sh", "plugin new no-secrets"),
     ("README.md", "rust", "sluice::plugin!"),
@@ -102,6 +103,15 @@ fn the_python_program() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("Hello, Sluice"), "{text}");
+}
+
+#[test]
+fn the_terminal_shows_what_the_page_shows() {
+    let gateway = Setup::default().start();
+    gateway.post(CHAT, body("openai/shown", false));
+    let block = the(&read("README.md"), "sh", "sluice tail");
+    let text = shell(&block.text, gateway.folder(), &[("SLUICE_URL", &gateway.url(""))]);
+    assert!(text.contains("Sluice") && text.contains("echo") && text.contains("openai/shown"), "{text}");
 }
 
 /// `sluice check` on a text, with these variables set.

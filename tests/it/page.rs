@@ -45,7 +45,7 @@ fn script(node: &Path, name: &str, gateway: &Gateway, plan: &Value) {
     assert!(text.contains("seen"), "{text}");
 }
 
-/// With `SLUICE_BLESS` the pictures of the documentation are taken anew.
+/// With `SLUICE_BLESS` the picture in the documentation is taken anew.
 fn picture() -> Option<PathBuf> {
     std::env::var_os("SLUICE_BLESS").map(|_| root().join("docs/page.png"))
 }
@@ -187,6 +187,25 @@ fn the_status_names_what_is_served_and_no_secret() {
     assert_eq!(provider["models"], json!(["one", "two"]));
     assert_eq!(provider["keys"].as_array().map(Vec::len), Some(1), "{provider}");
     assert!(!status.to_string().contains(PROVIDER_KEY), "{status}");
+}
+
+#[test]
+fn the_document_on_them_names_every_field() {
+    let text = std::fs::read_to_string(root().join("docs/admin.md")).unwrap();
+    let config = "providers:\n  llama: { dialect: openai-chat, base_url: \"http://127.0.0.1:1/v1\" }\naliases: { fast: llama/x }\n";
+    let gateway = Setup::config(config).start();
+    let status = gateway.get("/api/status").json();
+    let mut seen = 0;
+    for object in [&status, &status["config"], &status["providers"][0], &status["aliases"][0]] {
+        for field in object.as_object().unwrap_or_else(|| panic!("no object: {status}")).keys() {
+            assert!(text.contains(&format!("`{field}`")), "docs/admin.md does not say what `{field}` is");
+            seen += 1;
+        }
+    }
+    assert!(seen > 25, "only {seen} fields");
+    for field in gateway.get("/api/calls").json().as_object().unwrap().keys() {
+        assert!(text.contains(&format!("\"{field}\"")), "docs/admin.md does not show `{field}`");
+    }
 }
 
 /// The answer to `/api/calls` once it has `count` calls.

@@ -93,8 +93,12 @@ await see(page, '#state', 'degraded');
 assert.equal((await call('the codename please')).status, 400);
 if (picture) {
   for (const text of ['What is the weather?', 'Tell me the codename', 'Write a haiku about rivers']) await call(text, 'openai/gpt-4o-mini', { stream: text.startsWith('Write') });
-  await rows.nth(4).waitFor();
-  await page.screenshot({ path: picture, clip: { x: 0, y: 0, width: 1200, height: 1000 }, fullPage: true });
+  await rows.nth(8).waitFor();
+  await plugin('deny-words').locator('summary').click();
+  await rows.nth(1).locator('summary').click();
+  await page.mouse.move(0, 0);
+  await page.screenshot({ path: picture, clip: { x: 0, y: 0, width: 1200, height: 1060 }, fullPage: true });
+  await plugin('deny-words').locator('summary').click();
 }
 await accessible(page, 'with broken plugins');
 rmSync(join(plugins, 'other.wasm'));
@@ -139,7 +143,6 @@ for (const [name, options] of [
   await accessible(other.page, name);
   const wide = await other.page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
   assert(wide <= 0, `${name}: ${wide} pixels wider than the screen`);
-  if (picture) await other.page.screenshot({ path: picture.replace('.png', `-${name}.png`), fullPage: true });
   assert.deepEqual(other.complaints, []);
   await other.context.close();
 }

@@ -152,12 +152,13 @@ fn one(table: &mut Table, plugin: &Value) {
     let counters = &plugin["counters"];
     let errors: u64 =
         counters["errors"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
-    let state = match text(&plugin["breaker"]) {
-        "" | "closed" => text(&plugin["state"]).to_owned(),
-        breaker => format!("{}, breaker {breaker}", text(&plugin["state"])),
+    let breakers = [&plugin["breaker"], &plugin["finish_breaker"]].map(text);
+    let state = match breakers.iter().find(|breaker| !matches!(**breaker, "" | "closed")) {
+        Some(breaker) => format!("{}, breaker {breaker}", text(&plugin["state"])),
+        None => text(&plugin["state"]).to_owned(),
     };
     let order = plugin["order"].as_i64().map_or_else(|| "-".to_owned(), |order| order.to_string());
-    let digest: String = text(&plugin["digest"]).chars().take(12).collect();
+    let digest: String = text(&plugin["digest"]).trim_start_matches("sha256:").chars().take(12).collect();
     let mut first = [text(&plugin["name"]).to_owned(), state, order, digest];
     let none = [Value::Null];
     let hooks = plugin["hooks"].as_array().filter(|hooks| !hooks.is_empty()).map_or(&none[..], Vec::as_slice);
@@ -190,7 +191,7 @@ mod tests {
             "aliases": [{ "name": "fast", "target": "openai/x" }], "problems": ["pii is stale: bad file"], "plugins_dir": "plugins",
         });
         let plugins = json!({ "required_missing": ["audit"], "plugins": [
-            { "name": "pii", "state": "stale", "order": 20, "digest": "0123456789abcdef", "hooks": ["on-request", "on-delta"], "error": "bad file",
+            { "name": "pii", "state": "stale", "order": 20, "digest": "sha256:0123456789abcdef", "hooks": ["on-request", "on-delta"], "error": "bad file",
               "breaker": "open", "counters": { "hooks": { "on-request": { "runs": 2, "mean_us": 3.25 } }, "errors": { "trap": 4 }, "last_error": null } },
             { "name": "new", "state": "failed", "error": "not a\u{1b}[2J component" },
         ] });

@@ -259,19 +259,23 @@ function showStatus(status) {
 
 const STATES = { active: 'good', stale: 'warn', failed: 'bad', waiting: 'warn', missing: 'bad', disabled: '' };
 
+const mean = (hook) => hook && hook.runs > 0 ? time(hook.mean_us) : '–';
+
 const plugins = new Rows($('plugins'), (plugin) => plugin.name, 'plugin', (plugin) => {
   const counters = plugin.counters || { hooks: {}, errors: {} };
   const ran = Object.entries(counters.hooks).filter(([, hook]) => hook.runs > 0);
   const errors = Object.entries(counters.errors).filter(([, count]) => count > 0);
   const failed = errors.reduce((sum, [, count]) => sum + count, 0);
   const runs = ran.reduce((sum, [, hook]) => sum + hook.runs, 0);
-  const open = plugin.breaker && plugin.breaker !== 'closed';
+  // The hooks on calls and those on finished calls have a breaker each.
+  const open = [plugin.breaker, plugin.finish_breaker].find((breaker) => breaker && breaker !== 'closed');
+  const trial = plugin.probation;
   const summary = [
     h('span', { class: 'n dim' }, hidden('Order '), plugin.order === undefined ? '–' : String(plugin.order)),
     h('span', null, h('b', null, plugin.name), ' ', h('span', { class: 'dim' }, plugin.version || '')),
-    h('span', null, pill(STATES[plugin.state] ?? '', plugin.state), open ? pill('bad', `breaker ${plugin.breaker}`) : null),
+    h('span', null, pill(STATES[plugin.state] ?? '', plugin.state), open ? pill('bad', `breaker ${open}`) : null),
     h('span', null, hidden('Hooks: '), (plugin.hooks || []).join(', ') || h('span', { class: 'dim' }, 'not loaded')),
-    h('span', null, hidden('Mean time: '), ran.map(([, hook]) => time(hook.mean_us)).join(', ')),
+    h('span', null, hidden('Mean time: '), runs > 0 ? (plugin.hooks || []).map((name) => mean(counters.hooks[name])).join(', ') : ''),
     h('span', { class: 'n' }, runs > 0 ? plural(runs, 'run') : '', failed > 0 ? [', ', h('b', { class: 'wrong' }, plural(failed, 'error'))] : ''),
     plugin.error ? h('span', { class: 'why' }, plugin.error) : null,
   ];
@@ -280,10 +284,11 @@ const plugins = new Rows($('plugins'), (plugin) => plugin.name, 'plugin', (plugi
     ['what it does', plugin.description],
     ['cost', ran.map(([name, hook]) => `${name}: ${time(hook.mean_us)} a run, ${plural(hook.runs, 'run')}`)],
     ['errors', errors.map(([kind, count]) => `${kind}: ${number(count)}`)],
-    ['breaker', plugin.breaker],
+    ['breaker', plugin.breaker && `${plugin.breaker}; of the hooks on finished calls: ${plugin.finish_breaker || plugin.breaker}`],
+    ['probation', trial && `${plural(trial.hooks, 'run')} of the first ${number(trial.of)}, ${number(trial.failed)} failed`],
+    ['runs on', plugin.conditional ? 'the calls that its match fits' : undefined],
     ['on_error', plugin.on_error],
     ['streams', plugin.streams],
-    ['grants', Array.isArray(plugin.grants) ? plugin.grants.join(', ') : undefined],
     ['digest', plugin.digest && h('span', { class: 'mono' }, plugin.digest)],
     ['size', plugin.size && `${number(plugin.size)} bytes`],
     ['live since', plugin.generation ? `generation ${plugin.generation} of the chain` : undefined],
