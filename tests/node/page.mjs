@@ -93,7 +93,7 @@ await see(page, '#state', 'degraded');
 assert.equal((await call('the codename please')).status, 400);
 if (picture) {
   for (const text of ['What is the weather?', 'Tell me the codename', 'Write a haiku about rivers']) await call(text, 'openai/gpt-4o-mini', { stream: text.startsWith('Write') });
-  await rows.nth(8).waitFor();
+  await rows.nth(7).waitFor();
   await plugin('deny-words').locator('summary').click();
   await rows.nth(1).locator('summary').click();
   await page.mouse.move(0, 0);
