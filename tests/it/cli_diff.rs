@@ -2,6 +2,9 @@
 
 use std::process::Output;
 
+use sluice_tests::gateway::command;
+use sluice_tests::process::Process;
+use sluice_tests::wait_for;
 use tempfile::TempDir;
 
 use crate::cli_support::{err, out, sluice};
@@ -84,6 +87,30 @@ fn what_waits_for_a_restart_is_said() {
     ] {
         assert!(out(&output).lines().any(|found| found == line), "{line}:\n{}", out(&output));
     }
+}
+
+/// Without a file to compare with, it is the configuration that a gateway with the same arguments served with last.
+#[test]
+fn the_last_good_configuration_is_what_a_file_is_compared_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluice.yaml");
+    std::fs::write(&file, "server: { max_calls: 7 }\naliases: {}\n").unwrap();
+    let mut process = Process::spawn(command(folder.path(), &[]).args(["serve", "--listen", "127.0.0.1:0"]));
+    process.wait_line("listening on http://");
+    let same = wait_for("the configuration to be kept", || {
+        let output = sluice(folder.path(), &ENV, &["check", "--diff"]);
+        output.status.success().then_some(output)
+    });
+    assert_eq!(out(&same), "ok\nnothing would change\n");
+    process.signal(15);
+    assert!(process.wait().success());
+    std::fs::write(&file, "server: { max_calls: 8 }\n").unwrap();
+    let output = sluice(folder.path(), &ENV, &["check", "--diff"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert_eq!(out(&output), "ok\nserver.max_calls: 7 -> 8 (live)\n");
+    // Another gateway's is another's.
+    let other = sluice(folder.path(), &ENV, &["check", "--diff", "--plugins", "elsewhere"]);
+    assert_eq!(other.status.code(), Some(2), "{}", out(&other));
 }
 
 #[test]

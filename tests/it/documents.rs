@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sluice_tests::gateway::{Gateway, Setup};
+use sluice_tests::process::Process;
 use sluice_tests::{skip, sse};
 
 use crate::blocks::{Block, Project, blocks, markdown_files, pasted, shell, sluice_folder};
@@ -27,17 +28,24 @@ fn the(blocks: &[Block], kind: &str, word: &str) -> Block {
 }
 
 /// For each block the words by which a test below finds it.
-const RUN: [(&str, &str, &str); 10] = [
+const RUN: [(&str, &str, &str); 17] = [
     ("README.md", "sh", "make run"),
     ("README.md", "sh", "\n  -d '{\"model\": \"openai/gpt-4o-mini\", \"messages\""),
     ("README.md", "sh", "curl -sN"),
     ("README.md", "python", "OpenAI(base_url="),
     ("README.md", "sh", "sluice tail"),
+    ("README.md", "sh", "sluice connect"),
     ("README.md", "yaml", "providers:"),
+    ("README.md", "sh", "sluice schema"),
+    ("README.md", "sh", "sluice check --diff"),
     ("README.md", "sh", "plugin new no-secrets"),
     ("README.md", "rust", "sluice::plugin!"),
     ("README.md", "sh", "cp target/plugins/deny-words.wasm"),
     ("plugins/deny-words/README.md", "yaml", "# plugins/deny-words.yaml"),
+    ("plugins/rate-limit-by-header/README.md", "yaml", "# plugins/rate-limit-by-header.yaml"),
+    ("plugins/response-cache/README.md", "yaml", "# plugins/response-cache.yaml"),
+    ("plugins/usage-log/README.md", "yaml", "# plugins/usage-log.yaml"),
+    ("plugins/usage-log/README.md", "yaml", "# plugins/search-log.yaml"),
 ];
 
 #[test]
@@ -149,6 +157,44 @@ fn the_provider_of_that_file_is_served() {
     assert!(near["message"].as_str().unwrap().contains("fast"), "{near}");
 }
 
+#[test]
+fn the_lines_for_clients_set_the_documented_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = the(&read("README.md"), "sh", "sluice connect");
+    let said = shell(&format!("{}printf %s \"$OPENAI_BASE_URL $OPENAI_API_KEY\"", block.text), folder.path(), &[]);
+    assert_eq!(said, "http://localhost:8080/openai/v1 dummy-key");
+}
+
+#[test]
+fn the_schema_lies_where_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = read("README.md");
+    shell(&the(&readme, "sh", "sluice schema").text, folder.path(), &[]);
+    let yaml = the(&readme, "yaml", "providers:").text;
+    let named = yaml.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema=")).unwrap();
+    let schema: Value = serde_json::from_slice(&std::fs::read(folder.path().join(named)).unwrap()).unwrap();
+    assert!(schema["properties"]["providers"].is_object());
+}
+
+#[test]
+fn an_edit_can_be_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = the(&read("README.md"), "yaml", "providers:").text;
+    std::fs::write(folder.path().join("sluice.yaml"), yaml).unwrap();
+    let home = folder.path().to_str().unwrap();
+    let env = [("HOME", home), ("XDG_STATE_HOME", ""), ("OPENAI_API_KEY", "sk-test")];
+    let owned: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let mut serve = sluice_tests::gateway::command(folder.path(), &owned);
+    let mut process = Process::spawn(serve.args(["serve", "--listen", "127.0.0.1:0"]));
+    process.wait_line("listening on http://");
+    sluice_tests::wait_for("the configuration to be kept", || {
+        let output = crate::cli_support::sluice(folder.path(), &env, &["check", "--diff"]);
+        output.status.success().then_some(())
+    });
+    let said = shell(&the(&read("README.md"), "sh", "sluice check --diff").text, folder.path(), &env);
+    assert!(said.contains("nothing would change") && said.contains("idle = 30s"), "{said}");
+}
+
 fn deny_words() -> Option<PathBuf> {
     Some(root().join("target/plugins/deny-words.wasm")).filter(|path| path.is_file())
 }
@@ -190,6 +236,26 @@ fn the_settings_of_deny_words_do_what_they_show() {
     }
     for text in ["a code name", "Bluebird", "공개", "1234-5678-9012-345"] {
         assert_eq!(ask(text).status, 200, "{text}");
+    }
+}
+
+#[test]
+fn the_files_that_shipped_plugins_show_make_them_live() {
+    let built = root().join("target/plugins");
+    let mut setup = Setup::default();
+    let mut names = Vec::new();
+    for (file, kind, word) in RUN.iter().filter(|(file, _, _)| file.starts_with("plugins/")) {
+        let block = the(&read(file), kind, word);
+        let name = word.strip_prefix("# plugins/").and_then(|name| name.strip_suffix(".yaml")).expect("a file's name");
+        let component = block.text.lines().find_map(|line| line.strip_prefix("component: "));
+        let wasm = component.map_or_else(|| format!("{name}.wasm"), str::to_owned);
+        let Ok(bytes) = std::fs::read(built.join(&wasm)) else { skip!("no target/plugins/{wasm}: make plugins") };
+        setup = setup.plugin(&wasm, bytes).plugin(&format!("{name}.yaml"), block.text.as_bytes());
+        names.push(name);
+    }
+    let gateway = setup.start();
+    for name in names {
+        gateway.wait_plugin(name, |state| state["state"] == "active");
     }
 }
 
