@@ -10,10 +10,8 @@ use super::check::Schema;
 use super::error::Report;
 use super::fields::{self, Shown};
 use super::file::File;
+use super::restart::RESTART;
 use super::{ConfigErrors, tree};
-
-/// Fields whose new value a running gateway does not take.
-const RESTART: [&str; 2] = ["server.listen", "server.threads"];
 
 /// One field that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
