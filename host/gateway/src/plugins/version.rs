@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluice_sandbox::{Component, Grants, Kv, Limits, LoadError, Sandbox, Spec};
+use sluice_sandbox::{Component, Grants, Hook, Kv, Limits, LoadError, Sandbox, Spec};
 
 use super::breaker::Breaker;
 use super::chain::Entry;
@@ -77,7 +77,8 @@ impl Maker {
             self.store.set_max(name, kv.max);
         }
         let metrics = self.metrics.plugin(name);
-        let on_error = block.on_error.unwrap_or(OnError::Closed);
+        let observes = plugin.hooks().iter().all(|hook| matches!(hook, Hook::OnFinish | Hook::OnComplete));
+        let on_error = block.on_error.unwrap_or(if observes { OnError::Open } else { OnError::Closed });
         let default = if on_error == OnError::Closed { Streams::Hold } else { Streams::Skip };
         let same = live.filter(|live| Arc::ptr_eq(&live.entry.plugin, &plugin));
         let entry = Entry {
