@@ -45,7 +45,7 @@ impl Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.ms();
-        let fits = |factor: u64| ms >= factor && ms % factor == 0;
+        let fits = |factor: u64| ms >= factor && ms.is_multiple_of(factor);
         let (name, factor) = UNITS.iter().rev().find(|(_, factor)| fits(*factor)).unwrap_or(&("ms", 1));
         write!(f, "{}{name}", ms / factor)
     }
