@@ -79,7 +79,7 @@ impl RateLimit {
                 Ok(taken) => taken,
                 Err(wait) => return Ok(Err(wait)),
             };
-            if kv::swap(key, stored.as_deref(), &after.to_bytes(), Some(ttl))? {
+            if kv::swap(key, stored.as_deref(), after.to_bytes(), Some(ttl))? {
                 return Ok(Ok(left));
             }
         }

@@ -44,10 +44,7 @@ impl OnRequest for Cache {
         if call.operation() != "chat" {
             return self.passed(call, "operation");
         }
-        let key = match self.key(call) {
-            Ok(key) => key,
-            Err(_) => return self.passed(call, "request"),
-        };
+        let Ok(key) = self.key(call) else { return self.passed(call, "request") };
         if !directive("no-cache") {
             // A store that cannot be read costs the hit, never the call.
             if let Ok(Some(stored)) = kv::get(&key)

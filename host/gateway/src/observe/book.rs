@@ -59,7 +59,6 @@ mod tests {
     use std::path::Path;
 
     use super::super::metrics::Metrics;
-    use super::*;
 
     const INTRODUCTION: &str = "\
 # Metrics

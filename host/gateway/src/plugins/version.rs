@@ -135,7 +135,7 @@ impl Maker {
             *used = self.uses;
             return Ok(Arc::clone(component));
         }
-        let component = match self.from_kept(digest, bytes) {
+        let component = match self.kept_code(digest, bytes) {
             Some(component) => component,
             None => {
                 let component = self.sandbox.compile(bytes)?;
@@ -155,7 +155,7 @@ impl Maker {
     }
 
     /// Compiled earlier, perhaps by another process. A file that the sandbox refuses is refused again by compiling it, in its own words.
-    fn from_kept(&self, digest: &str, bytes: &[u8]) -> Option<Arc<Component>> {
+    fn kept_code(&self, digest: &str, bytes: &[u8]) -> Option<Arc<Component>> {
         let native = self.state.native(&self.engine, digest)?;
         // SAFETY: the state folder gives only whole files of our own that nobody else can write, checked when opened and by checksum, and
         // what was put there under this engine's key and this component's digest came from `Component::native`.

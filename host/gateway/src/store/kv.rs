@@ -124,7 +124,7 @@ impl Space {
 
     #[cfg(test)]
     pub(super) fn slots(&self) -> usize {
-        self.parts.iter().map(|part| part.shard.lock().unwrap().slots()).sum()
+        self.parts.iter().map(|part| part.shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).slots()).sum()
     }
 
     /// Nanoseconds: uses in one millisecond must have an order, or whole shards would go before the others.

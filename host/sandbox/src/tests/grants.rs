@@ -10,8 +10,10 @@ use super::{block_on, load, spec};
 use crate::{ErrorKind, Fault, Grants, Kv, Limits, LoadErrorKind, Plugin, Spec};
 
 /// What arrives, with its time to live.
+type Held = (Vec<u8>, Option<Duration>);
+
 #[derive(Default)]
-struct Keys(Mutex<BTreeMap<String, (Vec<u8>, Option<Duration>)>>);
+struct Keys(Mutex<BTreeMap<String, Held>>);
 
 impl Kv for Keys {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
