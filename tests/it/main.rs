@@ -1,5 +1,7 @@
 //! Tests of Sluice from outside: the built binary, real sockets, recorded providers. One promise per file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::too_many_lines)]
+// Figures that a test measures are printed, for whoever asks with --nocapture.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod blocks;
 mod call_documents;

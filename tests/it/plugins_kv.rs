@@ -154,7 +154,7 @@ fn values_outlive_versions_of_the_plugin_and_are_its_own() {
     replace(&file, &again);
     gateway.wait_plugin("probe", |state| state["size"].as_u64() == Some(again.len() as u64));
     still("a new file");
-    edited(&format!("limits: {{ wall: 19s, start: 20s }}\ngrants: {{ kv: {{}} }}\n"));
+    edited("limits: { wall: 19s, start: 20s }\ngrants: { kv: {} }\n");
     still("other limits");
     edited(&format!("order: 50\n{}", yaml("{ kv: { max: 1MiB } }")));
     still("more room");

@@ -64,6 +64,9 @@ fn ran(line: &Value) -> Vec<String> {
     names
 }
 
+/// Path, headers, model, and the plugins that run.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+
 #[test]
 fn each_call_meets_the_plugins_that_it_fits() {
     let mock = Mock::start();
@@ -80,7 +83,7 @@ fn each_call_meets_the_plugins_that_it_fits() {
     let search = ("authorization", "Bearer sk-search");
     let ads = ("x-api-key", "sk-ads");
     let on_prefix = "/openai/v1/chat/completions";
-    let cases: &[(&str, &[(&str, &str)], &str, &[&str])] = &[
+    let cases: &[Case] = &[
         (CHAT, &[], "p/large", &["always", "chat"]),
         (CHAT, &[], "p/small", &["always", "chat", "model"]),
         (CHAT, &[], "fast", &["always", "chat", "model"]),
