@@ -42,6 +42,7 @@ mod plugins_order;
 mod plugins_policy;
 mod plugins_probation;
 mod plugins_reload;
+mod plugins_soak;
 mod plugins_states;
 mod plugins_support;
 mod plugins_unreadable;

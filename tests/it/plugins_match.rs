@@ -213,3 +213,32 @@ fn made_up_headers_and_models_change_only_their_own_calls() {
         assert_eq!(refused.status, 400, "{number}: the guard runs on every call");
     }
 }
+
+#[test]
+fn the_document_on_running_plugins_shows_what_works() {
+    let shown = crate::blocks::blocks(&crate::python_client::root().join("docs/plugins.md"));
+    let [block] = shown.as_slice() else { panic!("{} blocks, not one", shown.len()) };
+    let mock = Mock::start();
+    says(&mock, &["fine"]);
+    let limits = |yaml: &str| yaml.replace("      settings:", &format!("      {PATIENT}\n      settings:"));
+    let rows = [row(&mock, "p", ""), row(&mock, "llama", "")];
+    mock.script("llama", sluice_tests::mock::Script::json(200, crate::support::reply("fine")));
+    let gateway = setup(&rows, &format!("{CALLERS}{}", limits(&block.text)))
+        .env("SEARCH_KEY", "sk-search")
+        .env("ADS_KEY", "sk-ads")
+        .plugin("deny-words.wasm", component("deny-words"))
+        .plugin("rate-limit-by-header.wasm", component("rate-limit-by-header"))
+        .start();
+    assert_eq!(active(&gateway, "codenames")["conditional"], true);
+    assert_eq!(active(&gateway, "fair-use")["breaker"], "closed");
+    let post = |key: &str, user: &str, model: &str| {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": "the bluebird"}]}).to_string();
+        let key = format!("Bearer {key}");
+        let headers = [("content-type", "application/json"), ("authorization", key.as_str()), ("x-user-id", user)];
+        gateway.call("POST", CHAT, &headers, body.as_bytes()).status
+    };
+    assert_eq!(post("sk-search", "a", "llama/m"), 400, "its team and its model");
+    assert_eq!(post("sk-search", "b", "p/m"), 200, "another model");
+    assert_eq!(post("sk-ads", "c", "llama/m"), 200, "another team");
+    assert_eq!(post("sk-ads", "c", "llama/m"), 429, "one at once for each user");
+}

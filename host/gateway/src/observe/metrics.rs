@@ -47,6 +47,7 @@ pub struct Metrics {
     pub stale_plugins: IntGauge,
     pub config_generations: IntGauge,
     pub generation: IntGauge,
+    pub generations: IntGauge,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
 }
 
@@ -148,6 +149,10 @@ impl Metrics {
             config_generations: gauge(
                 "sluice_config_generations",
                 "Configurations that are in force or still serve calls that began under them.",
+            )?,
+            generations: gauge(
+                "sluice_chain_generations",
+                "Plugin chains that are live or still serve calls that began on them.",
             )?,
             generation: gauge("sluice_chain_generation", "Number of the live plugin chain.")?,
             plugin_seconds,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use sluice_sandbox::{ErrorKind, Hook, HookError, HookSet, Plugin};
 
 use super::breaker::Breaker;
@@ -89,6 +90,22 @@ pub enum StreamPlan {
     Refuse(usize),
 }
 
+/// Counts a generation while anything of it is alive: the live chain, a call, a chain selected from it.
+pub struct Alive(IntGauge);
+
+impl Alive {
+    pub fn new(gauge: &IntGauge) -> Arc<Alive> {
+        gauge.inc();
+        Arc::new(Alive(gauge.clone()))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 #[derive(Default)]
 pub struct Chain {
     pub generation: u64,
@@ -106,10 +123,16 @@ pub struct Chain {
     by_model: bool,
     /// What calls selected lately: which of the conditional plugins fit, and the chain without the others.
     selected: Kept<Chain>,
+    alive: Option<Arc<Alive>>,
 }
 
 impl Chain {
-    pub fn new(generation: u64, mut entries: Vec<Arc<Entry>>, missing: Vec<String>) -> Chain {
+    pub fn new(
+        generation: u64,
+        mut entries: Vec<Arc<Entry>>,
+        missing: Vec<String>,
+        alive: Option<Arc<Alive>>,
+    ) -> Chain {
         entries.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.name.cmp(&b.name)));
         let request_hooks = entries.iter().any(|entry| entry.has(Hook::OnRequest));
         let reply_hooks = entries.iter().any(|entry| entry.reads_replies());
@@ -131,6 +154,7 @@ impl Chain {
             conditional,
             by_model,
             selected,
+            alive,
         }
     }
 
@@ -159,7 +183,7 @@ impl Chain {
             let mut next = fits.iter();
             let runs = |entry: &&Arc<Entry>| entry.matching.is_none() || next.next().is_some_and(|fits| *fits);
             let entries = self.entries.iter().filter(runs).cloned().collect();
-            Chain::new(self.generation, entries, self.missing.clone())
+            Chain::new(self.generation, entries, self.missing.clone(), self.alive.clone())
         })
     }
 

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use sluice_sandbox::{Hook, LoadError, LoadErrorKind, Sandbox};
 
 use super::Shared;
-use super::chain::{Chain, Entry};
+use super::chain::{Alive, Chain, Entry};
 use super::dir::{self, Look, Wanted, scan};
 use super::probation::Standing;
 use super::status::{State, Status, Table};
@@ -415,7 +415,8 @@ impl Loader {
         if !missing.is_empty() {
             tracing::error!("not ready: required plugins are not loaded: {}", missing.join(", "));
         }
-        self.chain.store(Arc::new(Chain::new(self.generation, entries, missing)));
+        let alive = Alive::new(&self.metrics.generations);
+        self.chain.store(Arc::new(Chain::new(self.generation, entries, missing, Some(alive))));
     }
 }
 
