@@ -13,46 +13,46 @@ use super::record::{Attempt, Outcome, Record};
 /// The longest message or detail of a failure, bytes.
 const MAX_TEXT: usize = 2048;
 
+/// A field's name as it stands in the document. Names are ours and need no escape.
+macro_rules! field {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Writes the document of a call that took `total` and ended at `now`; no line end.
 pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Duration, now: SystemTime) {
     clock(out, now);
-    quoted(out, "id", &record.id);
-    quoted(out, "outcome", outcome.as_str());
-    number(out, "status", u64::from(record.status));
-    quoted(out, "operation", record.operation);
-    quoted(out, "dialect", record.dialect);
+    quoted(out, field!("id"), &record.id);
+    word(out, field!("outcome"), outcome.as_str());
+    number(out, field!("status"), u64::from(record.status));
+    word(out, field!("operation"), record.operation);
+    word(out, field!("dialect"), record.dialect);
     out.extend_from_slice(if record.streamed { b",\"stream\":true" } else { b",\"stream\":false" });
     if let Some(prefix) = record.prefix {
-        quoted(out, "prefix", prefix);
+        quoted(out, field!("prefix"), prefix);
     }
-    quoted(out, "model", &record.model);
+    quoted(out, field!("model"), &record.model);
     if !record.last.provider.is_empty() {
-        quoted(out, "provider", &record.last.provider);
-        quoted(out, "upstream_model", &record.last.model);
+        quoted(out, field!("provider"), &record.last.provider);
+        quoted(out, field!("upstream_model"), &record.last.model);
     }
     caller(out, record);
     attempts(out, record);
-    number(out, "us", total.as_micros() as u64);
+    number(out, field!("us"), total.as_micros() as u64);
     if let Some(overhead) = record.overhead(total) {
-        number(out, "overhead_us", overhead.as_micros() as u64);
+        number(out, field!("overhead_us"), overhead.as_micros() as u64);
     }
     if let Some(first) = record.first_token {
-        number(out, "first_token_us", first.as_micros() as u64);
+        number(out, field!("first_token_us"), first.as_micros() as u64);
     }
     if let Some(usage) = &record.usage {
-        name(out, "tokens");
-        for (at, (class, count)) in Usage::CLASSES.iter().zip(usage.classes()).enumerate() {
-            out.push(if at == 0 { b'{' } else { b',' });
-            quote(class, out);
-            out.push(b':');
-            digits(out, count);
-        }
-        out.push(b'}');
+        tokens(out, usage);
     }
-    number(out, "generation", record.generation);
+    number(out, field!("generation"), record.generation);
     receipt(out, record);
     if !record.tags.is_empty() {
-        pairs(out, "tags", record.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        pairs(out, field!("tags"), record.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     }
     failure(out, record);
     out.push(b'}');
@@ -62,53 +62,58 @@ fn clock(out: &mut Vec<u8>, now: SystemTime) {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     out.extend_from_slice(b"{\"ts\":");
     thousandths(out, since.as_millis() as u64);
-    name(out, "time");
     // Writing to memory cannot fail.
-    let _ = write!(out, "\"{}\"", humantime::format_rfc3339_millis(now));
+    let _ = write!(out, ",\"time\":\"{}\"", humantime::format_rfc3339_millis(now));
 }
 
 fn caller(out: &mut Vec<u8>, record: &Record) {
     let Some(caller) = &record.caller else { return };
-    quoted(out, "key", &caller.key);
+    quoted(out, field!("key"), &caller.key);
     if let Some(team) = &caller.team {
-        quoted(out, "team", team);
+        quoted(out, field!("team"), team);
     }
     if let Some(user) = &caller.user {
-        quoted(out, "user", user);
+        quoted(out, field!("user"), user);
     }
     if !caller.labels.is_empty() {
-        pairs(out, "labels", caller.labels.iter().map(|(label, value)| (label.as_str(), value.as_str())));
+        pairs(out, field!("labels"), caller.labels.iter().map(|(label, value)| (label.as_str(), value.as_str())));
     }
 }
 
 fn attempts(out: &mut Vec<u8>, record: &Record) {
-    number(out, "attempts", u64::from(record.attempts));
+    number(out, field!("attempts"), u64::from(record.attempts));
     if record.attempts == 0 {
         return;
     }
-    name(out, "targets");
-    let mut before = b'[';
+    let mut before = ",\"targets\":[{\"provider\":";
     for attempt in record.earlier.iter().chain([&record.last]) {
-        out.push(before);
-        one(out, attempt);
-        before = b',';
+        one(out, before, attempt);
+        before = ",{\"provider\":";
     }
     out.push(b']');
 }
 
-fn one(out: &mut Vec<u8>, attempt: &Attempt) {
-    out.extend_from_slice(b"{\"provider\":");
-    quote(&attempt.provider, out);
-    quoted(out, "model", &attempt.model);
+fn one(out: &mut Vec<u8>, before: &str, attempt: &Attempt) {
+    quoted(out, before, &attempt.provider);
+    quoted(out, field!("model"), &attempt.model);
     if let Some(key) = &attempt.key {
-        quoted(out, "key", key);
+        quoted(out, field!("key"), key);
     }
     if attempt.status != 0 {
-        number(out, "status", u64::from(attempt.status));
+        number(out, field!("status"), u64::from(attempt.status));
     }
-    quoted(out, "class", attempt.class.as_str());
-    name(out, "ms");
+    word(out, field!("class"), attempt.class.as_str());
+    out.extend_from_slice(field!("ms").as_bytes());
     thousandths(out, attempt.waited.as_micros() as u64);
+    out.push(b'}');
+}
+
+fn tokens(out: &mut Vec<u8>, usage: &Usage) {
+    const NAMES: [&str; 5] =
+        [",\"tokens\":{\"input\":", field!("cache-read"), field!("cache-write"), field!("output"), field!("reasoning")];
+    for (name, count) in NAMES.iter().zip(usage.classes()) {
+        number(out, name, count);
+    }
     out.push(b'}');
 }
 
@@ -116,32 +121,29 @@ fn receipt(out: &mut Vec<u8>, record: &Record) {
     if record.receipt.is_empty() {
         return;
     }
-    name(out, "plugins");
-    let mut before = b'[';
+    let mut before = ",\"plugins\":[{\"plugin\":";
     for stamp in &record.receipt {
-        out.push(before);
-        out.extend_from_slice(b"{\"plugin\":");
-        quote(&stamp.plugin, out);
-        quoted(out, "digest", &stamp.digest);
-        quoted(out, "hook", stamp.hook.as_str());
-        quoted(out, "verdict", stamp.verdict);
-        number(out, "us", stamp.spent.as_micros() as u64);
-        number(out, "runs", u64::from(stamp.runs));
+        quoted(out, before, &stamp.plugin);
+        word(out, field!("digest"), &stamp.digest);
+        word(out, field!("hook"), stamp.hook.as_str());
+        word(out, field!("verdict"), stamp.verdict);
+        number(out, field!("us"), stamp.spent.as_micros() as u64);
+        number(out, field!("runs"), u64::from(stamp.runs));
         out.push(b'}');
-        before = b',';
+        before = ",{\"plugin\":";
     }
     out.push(b']');
 }
 
 fn failure(out: &mut Vec<u8>, record: &Record) {
     let Some(failure) = &record.failure else { return };
-    quoted(out, "blame", failure.blame.as_str());
+    word(out, field!("blame"), failure.blame.as_str());
     if let Some(code) = &failure.code {
-        quoted(out, "code", cut(code, MAX_TEXT));
+        quoted(out, field!("code"), cut(code, MAX_TEXT));
     }
-    quoted(out, "error", cut(&failure.message, MAX_TEXT));
+    quoted(out, field!("error"), cut(&failure.message, MAX_TEXT));
     if !failure.detail.is_empty() {
-        quoted(out, "detail", cut(&failure.detail, MAX_TEXT));
+        quoted(out, field!("detail"), cut(&failure.detail, MAX_TEXT));
     }
 }
 
@@ -150,20 +152,21 @@ pub fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
 }
 
-/// Names are ours and need no escape.
-fn name(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
 fn quoted(out: &mut Vec<u8>, field: &str, text: &str) {
-    name(out, field);
+    out.extend_from_slice(field.as_bytes());
     quote(text, out);
 }
 
+/// A word of our own: letters, digits and dashes, which need no escape.
+fn word(out: &mut Vec<u8>, field: &str, word: &str) {
+    out.extend_from_slice(field.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
+    out.push(b'"');
+}
+
 fn number(out: &mut Vec<u8>, field: &str, value: u64) {
-    name(out, field);
+    out.extend_from_slice(field.as_bytes());
     digits(out, value);
 }
 
@@ -183,7 +186,7 @@ fn thousandths(out: &mut Vec<u8>, value: u64) {
 }
 
 fn pairs<'a>(out: &mut Vec<u8>, field: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
-    name(out, field);
+    out.extend_from_slice(field.as_bytes());
     let mut before = b'{';
     for (key, value) in pairs {
         out.push(before);

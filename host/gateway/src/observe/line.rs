@@ -6,23 +6,33 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{Outcome, Record};
 
+/// How long the date is before a time of day, with the letter between.
+const DATE: usize = "2026-01-01T".len();
+
+/// The column of the operation, with its blanks.
+const OPERATION: usize = 10;
+
 /// Writes the line of a call that took `total` and ended at `now`; no line end.
 ///
 /// `14:03:07.512Z 200 ok             1.2s sluice   180us  chat*  fast -> openai/gpt-4o-mini  12+340 tokens ...`: the clock in UTC, status,
 /// outcome, time, Sluice's own time of it, operation (`*`: streamed), model asked for and target.
 pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Duration, now: SystemTime) {
-    let clock = humantime::format_rfc3339_millis(now).to_string();
-    let clock = clock.split_once('T').map_or(clock.as_str(), |(_, time)| time);
-    let own = record.overhead(total).map_or_else(|| "-".to_owned(), short);
-    let operation = format!("{}{}", record.operation, if record.streamed { "*" } else { "" });
+    let start = out.len();
     // Writing to memory cannot fail.
-    let _ = write!(
-        out,
-        "{clock} {} {:<14} {:>7} sluice {own:>7}  {operation:<6} ",
-        record.status,
-        outcome.as_str(),
-        short(total)
-    );
+    let _ = write!(out, "{}", humantime::format_rfc3339_millis(now));
+    // Of the date only the time: `2026-01-01T` is as long for every year to come.
+    out.drain(start..out.len().min(start + DATE));
+    let _ = write!(out, " {} {:<14} ", record.status, outcome.as_str());
+    column(out, 7, |out| short(out, total));
+    out.extend_from_slice(b" sluice ");
+    column(out, 7, |out| match record.overhead(total) {
+        Some(overhead) => short(out, overhead),
+        None => out.push(b'-'),
+    });
+    let star = if record.streamed { "*" } else { " " };
+    let at = out.len();
+    let _ = write!(out, "  {}{star} ", record.operation);
+    out.resize(out.len().max(at + OPERATION), b' ');
     out.extend_from_slice(if record.model.is_empty() { "-".into() } else { clean(&record.model) }.as_bytes());
     if !record.last.provider.is_empty() {
         let _ = write!(out, " -> {}/{}", record.last.provider, clean(&record.last.model));
@@ -37,9 +47,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     if let Some(caller) = &record.caller {
         let _ = write!(out, "  key {}", caller.key);
     }
-    if !record.receipt.is_empty() {
-        let _ = write!(out, "  [{}]", record.receipt_header());
-    }
+    receipt(out, record);
     for (key, value) in &record.tags {
         let _ = write!(out, "  {}={}", clean(key), clean(value));
     }
@@ -52,17 +60,41 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     let _ = write!(out, "  {}", record.id);
 }
 
-/// At most six characters, three digits that count.
-fn short(time: Duration) -> String {
-    let us = time.as_micros();
-    match us {
-        0..1_000 => format!("{us}us"),
-        1_000..10_000 => format!("{:.2}ms", us as f64 / 1e3),
-        10_000..100_000 => format!("{:.1}ms", us as f64 / 1e3),
-        100_000..1_000_000 => format!("{}ms", us / 1_000),
-        1_000_000..100_000_000 => format!("{:.1}s", us as f64 / 1e6),
-        _ => format!("{}s", us / 1_000_000),
+fn receipt(out: &mut Vec<u8>, record: &Record) {
+    let mut before = "  [";
+    for stamp in &record.receipt {
+        let us = stamp.spent.as_micros();
+        let _ = write!(out, "{before}{} {}={} {us}us", stamp.plugin, stamp.hook.as_str(), stamp.verdict);
+        before = ", ";
     }
+    if !record.receipt.is_empty() {
+        out.push(b']');
+    }
+}
+
+/// What `write` writes, moved to the right end of a column.
+fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    write(out);
+    let missing = width.saturating_sub(out.len() - start);
+    out.resize(out.len() + missing, b' ');
+    if let Some(column) = out.get_mut(start..) {
+        column.rotate_right(missing);
+    }
+}
+
+/// At most six characters, three digits that count.
+fn short(out: &mut Vec<u8>, time: Duration) {
+    let us = time.as_micros();
+    // Writing to memory cannot fail.
+    let _ = match us {
+        0..1_000 => write!(out, "{us}us"),
+        1_000..10_000 => write!(out, "{:.2}ms", us as f64 / 1e3),
+        10_000..100_000 => write!(out, "{:.1}ms", us as f64 / 1e3),
+        100_000..1_000_000 => write!(out, "{}ms", us / 1_000),
+        1_000_000..100_000_000 => write!(out, "{:.1}s", us as f64 / 1e6),
+        _ => write!(out, "{}s", us / 1_000_000),
+    };
 }
 
 /// A client's words may not forge a log line or drive a terminal.
@@ -81,8 +113,11 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        let shown = [0, 999, 1_000, 9_990, 43_210, 432_100, 1_234_000, 99_000_000, 600_000_000]
-            .map(|us| short(Duration::from_micros(us)));
+        let shown = [0, 999, 1_000, 9_990, 43_210, 432_100, 1_234_000, 99_000_000, 600_000_000].map(|us| {
+            let mut out = Vec::new();
+            short(&mut out, Duration::from_micros(us));
+            String::from_utf8(out).unwrap()
+        });
         assert_eq!(shown, ["0us", "999us", "1.00ms", "9.99ms", "43.2ms", "432ms", "1.2s", "99.0s", "600s"]);
     }
 

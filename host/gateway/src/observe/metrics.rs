@@ -211,7 +211,7 @@ impl ProviderMetrics {
             counter.inc();
         }
         if let Some(usage) = usage {
-            for (counter, amount) in self.tokens.iter().zip(usage.classes()) {
+            for (counter, amount) in self.tokens.iter().zip(usage.classes()).filter(|(_, amount)| *amount > 0) {
                 counter.inc_by(amount);
             }
         }

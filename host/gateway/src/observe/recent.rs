@@ -8,15 +8,25 @@ pub const KEPT: usize = 200;
 /// A document longer than this, bytes, is left out (plugins may tag a call with more): the ring's memory stays within `KEPT` times this.
 const MAX_DOCUMENT: usize = 32 * 1024;
 
-/// A ring of the last documents. Its buffers are used again, so a call that is noted allocates nothing.
-#[derive(Debug, Default)]
+/// What a usual document needs, bytes.
+const USUAL: usize = 1024;
+
+/// A ring of the last documents. Its buffers are there from the start and used again, so a usual call allocates nothing here.
+#[derive(Debug)]
 pub struct Recent(Mutex<Ring>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
     /// Number of the newest document; the first one is 1.
     newest: u64,
     slots: Vec<Vec<u8>>,
+}
+
+impl Default for Recent {
+    fn default() -> Recent {
+        let slots = (0..KEPT).map(|_| Vec::with_capacity(USUAL)).collect();
+        Recent(Mutex::new(Ring { newest: 0, slots }))
+    }
 }
 
 impl Recent {
@@ -25,9 +35,6 @@ impl Recent {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = (ring.newest % KEPT as u64) as usize;
         ring.newest += 1;
-        if at == ring.slots.len() {
-            ring.slots.push(Vec::new());
-        }
         let Some(slot) = ring.slots.get_mut(at) else { return };
         slot.clear();
         if document.len() <= MAX_DOCUMENT {

@@ -38,6 +38,13 @@ fn usual() -> Record {
     record
 }
 
+/// What this thread has computed so far: others that want the processor too do not count. Where the system does not say, the time of day.
+fn computed(began: Instant) -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = spent.and_then(|spent| spent.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| began.elapsed(), Duration::from_nanos)
+}
+
 /// Everything that a call's end costs besides the call, on the serving thread. The bar is 4 us; the bound is wide, because a machine that
 /// does other things is slow, and still tells a lock or a tree of JSON from what is meant.
 #[test]
@@ -46,11 +53,12 @@ fn telling_of_a_call_is_cheap() {
     let metrics = Metrics::new().unwrap();
     let provider = metrics.provider("openai");
     let record = usual();
+    let start = Instant::now();
     let mut best = [Duration::MAX; 2];
     for _round in 0..20 {
         for (format, best) in [Format::Json, Format::Text].into_iter().zip(&mut best) {
             let (log, recent) = (AccessLog::unwritten(format, metrics.log_dropped.clone()), Recent::default());
-            let began = Instant::now();
+            let began = computed(start);
             for _ in 0..CALLS {
                 let total = Duration::from_micros(2_345);
                 metrics.in_flight.inc();
@@ -59,7 +67,7 @@ fn telling_of_a_call_is_cheap() {
                 provider.ended(Outcome::Ok, record.usage.as_ref());
                 tell(black_box(&record), Outcome::Ok, total, &log, &recent, |_| {});
             }
-            *best = (*best).min(began.elapsed() / CALLS as u32);
+            *best = (*best).min((computed(start) - began) / CALLS as u32);
         }
     }
     assert_eq!(metrics.log_dropped.get(), 0);
