@@ -77,7 +77,8 @@ fn a_browser_needs_the_admin_token_where_there_is_one() {
         Err(why) => skip!("{why}"),
     };
     let gateway = guarded();
-    let plan = json!({ "url": format!("http://{}", gateway.address), "token": TOKEN, "chromium": chromium });
+    let plan = json!({ "url": format!("http://{}", gateway.address), "token": TOKEN, "chromium": chromium,
+        "config": gateway.folder().join("sluice.yaml") });
     script(&node, "page-token.mjs", &gateway, &plan);
 }
 

@@ -1,8 +1,9 @@
 // The page of a gateway with an admin token: open to everybody, empty without the token, and careful with it.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { accessible, launch, open, plan, see } from './browser.mjs';
 
-const { url, token, chromium } = plan();
+const { url, token, chromium, config } = plan();
 const browser = await launch(chromium);
 const { page, context, complaints } = await open(browser, url);
 
@@ -30,6 +31,17 @@ assert(!(await page.content()).includes(token));
 const other = await context.newPage();
 await other.goto(url);
 await see(other, '#state', 'locked');
+
+// A bad edit of the configuration is said with its place, and that it is mended by its going away.
+const good = readFileSync(config);
+writeFileSync(config, good + 'nonsense: 1\n');
+await see(page, '.note', 'The last good configuration is serving');
+await see(page, '.note', /sluice\.yaml:\d+:\d+/);
+await see(page, '#state', 'degraded');
+await accessible(page, 'with a bad configuration');
+writeFileSync(config, good);
+await page.locator('.note').waitFor({ state: 'detached' });
+await see(page, '#state', /^ready$/);
 
 // The browser itself reports each 401; nothing else is said.
 const rest = complaints.filter((text) => !/status of 401/.test(text));

@@ -57,6 +57,24 @@ fn status_tells_a_good_gateway_from_a_degraded_one() {
 }
 
 #[test]
+fn status_tells_of_a_bad_edit() {
+    let provider = "providers: { llama: { dialect: openai-chat, base_url: \"http://127.0.0.1:1/v1\" } }\n";
+    let gateway = Setup::config(provider).start();
+    let edit = |more: &str| {
+        sluice_tests::gateway::replace(&gateway.folder().join("sluice.yaml"), format!("{provider}{more}").as_bytes());
+    };
+    edit("alias: {}\n");
+    let out = wait_for("the bad edit to be told", || {
+        let (code, out, _) = run(&gateway, &["status"]);
+        (code == Some(3)).then_some(out)
+    });
+    assert!(out.contains("sluice.yaml, stale") && out.contains("sluice.yaml:2:1"), "{out}");
+    edit("aliases: { fast: llama/y }\n");
+    wait_for("that it is mended", || (run(&gateway, &["status"]).0 == Some(0)).then_some(()));
+    assert!(run(&gateway, &["status"]).1.contains("fast is llama/y"));
+}
+
+#[test]
 fn status_says_how_to_start_where_nothing_answers() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path(), &[]);

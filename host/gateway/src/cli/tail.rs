@@ -80,9 +80,9 @@ fn look(asker: &Asker, seen: &mut Seen) -> Result<Vec<Value>, Trouble> {
     }
     seen.started = answer["started"].as_u64();
     seen.cursor = answer["newest"].as_u64().unwrap_or(0);
-    match answer["calls"].take() {
-        Value::Array(calls) => Ok(calls),
-        _ => Ok(Vec::new()),
+    match answer.get_mut("calls").map(Value::take) {
+        Some(Value::Array(calls)) => Ok(calls),
+        _ => Err(Trouble::Refused(format!("{} knows no calls: is it a Sluice of this version?", asker.base()))),
     }
 }
 
