@@ -2,15 +2,13 @@
 //! but its news, and no call fails for a change or is served by half of one.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 use sluice_tests::gateway::{Gateway, Setup, replace};
-use sluice_tests::http::{Connection, request};
 use sluice_tests::mock::{Gate, Mock, Script};
 use sluice_tests::wait_for;
 
+use crate::client_loop::Loop;
 use crate::plugins_support::{PATIENT, component};
 use crate::support::{
     CHAT, DONE, PROVIDER_KEY, blamed, body, finish_event, reply, row, setup, stream_until, text_event,
@@ -174,69 +172,13 @@ fn a_bad_edit_keeps_the_last_good_configuration_and_says_so_once() {
     assert!(gateway.process.err.find("good again").is_some());
 }
 
-/// Calls without pause on one kept connection and on new ones; nothing may fail.
-struct Loop {
-    stop: AtomicBool,
-    served: AtomicUsize,
-    failures: Mutex<Vec<String>>,
-}
-
-impl Loop {
-    fn new() -> Loop {
-        Loop { stop: AtomicBool::new(false), served: AtomicUsize::new(0), failures: Mutex::default() }
-    }
-
-    fn run(&self, gateway: &Gateway, kept: bool, model: &str) {
-        let bytes = body(model, false);
-        let headers = [("content-type", "application/json")];
-        let message = request("POST", CHAT, &gateway.host(), &headers, bytes.as_bytes());
-        let mut connection = gateway.connect();
-        while !self.stop.load(Ordering::SeqCst) {
-            if !kept {
-                connection = gateway.connect();
-            }
-            connection.send(&message);
-            match connection.try_reply() {
-                Some(reply) if reply.status == 200 => drop(self.served.fetch_add(1, Ordering::SeqCst)),
-                Some(reply) => self.failures.lock().unwrap().push(format!("{} {}", reply.status, reply.text())),
-                None => {
-                    self.failures.lock().unwrap().push("no reply".to_owned());
-                    connection = Connection::open(gateway.address);
-                }
-            }
-        }
-    }
-
-    /// Runs two loops beside `work`; at the end nothing has failed, and there was something that could have.
-    fn beside(gateway: &Gateway, model: &str, work: impl FnOnce()) {
-        struct Stop<'a>(&'a AtomicBool);
-        impl Drop for Stop<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
-        let calls = Loop::new();
-        std::thread::scope(|scope| {
-            let _stop = Stop(&calls.stop);
-            scope.spawn(|| calls.run(gateway, true, model));
-            scope.spawn(|| calls.run(gateway, false, model));
-            wait_for("calls to be served", || (calls.served.load(Ordering::SeqCst) > 4).then_some(()));
-            work();
-            let enough = calls.served.load(Ordering::SeqCst) + 4;
-            wait_for("calls after the change", || (calls.served.load(Ordering::SeqCst) > enough).then_some(()));
-        });
-        let failures = calls.failures.into_inner().unwrap();
-        assert!(failures.is_empty(), "{} of {} failed: {}", failures.len(), calls.served.into_inner(), failures[0]);
-    }
-}
-
 #[test]
 fn edits_under_load_fail_no_call_and_old_configurations_are_let_go() {
     let mock = two();
     let gateway = start(&mock);
     let path = file(&gateway);
     let opened = || mock.journal().connections().0;
-    Loop::beside(&gateway, "fast", || {
+    Loop::beside(&gateway, "fast", &[], || {
         for number in 0..40 {
             let name = ["b", "a"][number % 2];
             replace(
@@ -270,7 +212,7 @@ fn a_rotated_secret_is_live_without_a_failed_call() {
             (last == format!("Bearer {key}")).then_some(())
         });
     };
-    Loop::beside(&gateway, "p/m", || {
+    Loop::beside(&gateway, "p/m", &[], || {
         sent("sk-first");
         replace(&secret, b"sk-second\n");
         sent("sk-second");

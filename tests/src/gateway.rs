@@ -22,6 +22,8 @@ pub struct Setup {
     pub plugins: Vec<(String, Vec<u8>)>,
     /// Further arguments of `serve`.
     pub args: Vec<String>,
+    /// A file of that name in the gateway's folder is the program: a link to the built one, which a test may replace.
+    pub program: Option<String>,
 }
 
 impl Setup {
@@ -44,6 +46,11 @@ impl Setup {
         self
     }
 
+    pub fn program(mut self, name: &str) -> Setup {
+        self.program = Some(name.to_owned());
+        self
+    }
+
     pub fn start(self) -> Gateway {
         Gateway::start(self)
     }
@@ -61,7 +68,11 @@ pub fn binary() -> PathBuf {
 
 /// A command for the built program with an environment of its own.
 pub fn command(home: &Path, env: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary());
+    program(&binary(), home, env)
+}
+
+fn program(path: &Path, home: &Path, env: &[(String, String)]) -> Command {
+    let mut command = Command::new(path);
     command.env_clear().env("HOME", home).current_dir(home);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
@@ -78,6 +89,7 @@ pub struct Gateway {
     folder: TempDir,
     env: Vec<(String, String)>,
     args: Vec<String>,
+    program: PathBuf,
 }
 
 impl Gateway {
@@ -97,16 +109,21 @@ impl Gateway {
             args.extend(["--config".to_owned(), text(&file)]);
         }
         args.extend(setup.args);
-        let (process, address) = spawn(folder.path(), &setup.env, &args);
-        Gateway { process, address, folder, env: setup.env, args }
+        let program = setup.program.map_or_else(binary, |name| {
+            let path = folder.path().join(name);
+            install(&path);
+            path
+        });
+        let (process, address) = spawn(&program, folder.path(), &setup.env, &args);
+        Gateway { process, address, folder, env: setup.env, args, program }
     }
 
     /// Ends it at once, and starts it again on what it left behind.
     pub fn restart(self) -> Gateway {
-        let Gateway { process, folder, env, args, .. } = self;
+        let Gateway { process, folder, env, args, program, .. } = self;
         drop(process);
-        let (process, address) = spawn(folder.path(), &env, &args);
-        Gateway { process, address, folder, env, args }
+        let (process, address) = spawn(&program, folder.path(), &env, &args);
+        Gateway { process, address, folder, env, args, program }
     }
 
     /// Ends it at once; the command would start it again.
@@ -190,8 +207,19 @@ impl Gateway {
     }
 }
 
-fn spawn(folder: &Path, env: &[(String, String)], args: &[String]) -> (Process, SocketAddr) {
-    let mut process = Process::spawn(command(folder, env).args(args));
+/// Puts the built program at `path` anew, whatever was there.
+pub fn install(path: &Path) {
+    let aside = path.with_extension("new");
+    // A rename between two links to one file would leave both.
+    std::fs::remove_file(path).ok();
+    if std::fs::hard_link(binary(), &aside).is_err() {
+        std::fs::copy(binary(), &aside).expect("a copy of the program");
+    }
+    std::fs::rename(&aside, path).expect("rename over");
+}
+
+fn spawn(path: &Path, folder: &Path, env: &[(String, String)], args: &[String]) -> (Process, SocketAddr) {
+    let mut process = Process::spawn(program(path, folder, env).args(args));
     let line = process.wait_line("listening on http://");
     let address = address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"));
     (process, address)

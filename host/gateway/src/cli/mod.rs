@@ -7,7 +7,10 @@ mod check;
 mod completions;
 mod connect;
 mod explain;
+#[cfg(unix)]
+mod handover;
 mod help;
+mod notify;
 mod plugin;
 mod schema;
 mod serve;

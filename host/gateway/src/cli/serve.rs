@@ -1,7 +1,7 @@
 //! `sluice serve`: from the command line to serving threads, and from a signal back out.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -10,19 +10,29 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, Serve, signals};
+#[cfg(unix)]
+use super::handover::Handover;
+use super::{LogFormat, Serve, notify, signals};
 use crate::app::{Core, DEMO_NOTE, Gateway, Process};
 use crate::config::{Clients, Config, Overrides};
 use crate::governance;
 use crate::live::{self, First, Live, Source};
 use crate::observe::access_log::Format;
-use crate::server::{self, Listening, Shutdown};
+use crate::server::{self, Before, Inherited, Listening, READY, Shutdown};
 use crate::state::{Identity, State};
 
 /// Exit code for a configuration, or plugin files, that cannot be used.
 const BAD_CONFIG: u8 = 2;
 
 pub fn run(serve: Serve) -> ExitCode {
+    // Before anything is opened: what was handed over is known by its number only.
+    let inherited = match Inherited::take(&|name| std::env::var(name).ok()) {
+        Ok(inherited) => inherited,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
+    };
     let filter = EnvFilter::try_new(&serve.log).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -30,7 +40,8 @@ pub fn run(serve: Serve) -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    let overrides = Overrides { listen: serve.listen.clone(), port: serve.port, plugins_dir: serve.plugins.clone() };
+    let listen = if serve.listen.is_empty() { inherited.addresses() } else { serve.listen.clone() };
+    let overrides = Overrides { listen, port: serve.port, plugins_dir: serve.plugins.clone() };
     let source = Source::new(serve.config.as_deref(), overrides, Box::new(|name| std::env::var(name).ok()));
     let state = State::open(serve.state.as_deref(), &Identity::new(serve.config.as_deref(), serve.plugins.as_deref()));
     let first = match live::first(&source, &state) {
@@ -46,7 +57,7 @@ pub fn run(serve: Serve) -> ExitCode {
         LogFormat::Text => Format::Text,
         LogFormat::Off => Format::Off,
     };
-    match start(source, first, format, state) {
+    match start(source, first, format, state, inherited) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -55,7 +66,7 @@ pub fn run(serve: Serve) -> ExitCode {
     }
 }
 
-fn start(source: Source, first: First, format: Format, state: State) -> Result<()> {
+fn start(source: Source, first: First, format: Format, state: State, inherited: Inherited) -> Result<()> {
     let First { mut config, seen, good, stale } = first;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -63,10 +74,19 @@ fn start(source: Source, first: First, format: Format, state: State) -> Result<(
     let folder = state.folder().map(Path::to_owned);
     let secure = move |config: &mut Config| secure(config, folder.as_deref());
     secure(&mut config).map_err(|error| anyhow!(error))?;
-    let listening = Listening::open(&config.server.listen, config.server.threads).map_err(|error| anyhow!(error))?;
+    let Inherited { sockets, activated, before } = inherited;
+    let listening =
+        Listening::open(&config.server.listen, config.server.threads, sockets).map_err(|error| anyhow!(error))?;
     let accepted = good.as_ref().filter(|_| stale.is_none()).map(|good| good.text.clone());
     let live = Live::new(Core::new(config, format, state).map_err(|error| anyhow!(error))?, stale);
     BadPlugins::none(&live.core())?;
+    if let (Some(before), Some(why)) = (&before, live.core().not_ready()) {
+        anyhow::bail!("process {} is not taken over from: {why}", before.process);
+    }
+    #[cfg(unix)]
+    let handover = Handover::new(listening.duplicate().context("sockets to hand over")?, activated);
+    #[cfg(not(unix))]
+    let _ = activated;
     let shutdown = Shutdown::default();
     let process = Process::new(listening.addresses());
     let shared = Arc::clone(&live);
@@ -76,7 +96,13 @@ fn start(source: Source, first: First, format: Format, state: State) -> Result<(
         Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone(), Arc::clone(&about))))
     })
     .map_err(|error| anyhow!(error))?;
-    signals::handle(Arc::clone(&live), shutdown.clone()).context("signals")?;
+    signals::handle(
+        Arc::clone(&live),
+        shutdown.clone(),
+        #[cfg(unix)]
+        handover,
+    )
+    .context("signals")?;
     live.follow(source, seen, good, Box::new(secure)).map_err(|error| anyhow!(error))?;
     let core = live.core();
     if let Some(text) = accepted {
@@ -87,11 +113,26 @@ fn start(source: Source, first: First, format: Format, state: State) -> Result<(
     }
     banner(&core);
     drop(core);
+    if let Some(before) = before {
+        take_over(before);
+    }
+    notify::serving();
     let stopped = running.join().map_err(|error| anyhow!(error));
     let core = live.core();
     core.outbox.finish(core.config.server.limits.shutdown.max(std::time::Duration::from_secs(1)));
     core.log.finish();
     stopped
+}
+
+/// Lets the process before know that this one serves, so that it stops to accept.
+fn take_over(mut before: Before) {
+    match before.ready.write_all(READY) {
+        Ok(()) => {
+            tracing::info!("process {} has taken over from process {}", std::process::id(), before.process);
+        }
+        // It has ended meanwhile, or waits no longer; its end of the sockets is no loss either way.
+        Err(error) => tracing::warn!("process {} could not be told that this one serves: {error}", before.process),
+    }
 }
 
 /// Plugin files that are bad at the start, without an earlier version to serve instead.

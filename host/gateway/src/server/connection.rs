@@ -57,6 +57,7 @@ pub(super) struct Shared {
     held: Cell<bool>,
     draining: Cell<bool>,
     late: Cell<bool>,
+    last: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -74,6 +75,7 @@ impl Shared {
             held: Cell::new(false),
             draining: Cell::new(false),
             late: Cell::new(false),
+            last: Cell::new(false),
             task: RefCell::new(None),
         })
     }
@@ -94,12 +96,17 @@ impl Shared {
 
     /// Whether the connection must close after the current reply: behind a chunked body nobody counts the bytes for the guard.
     pub(super) fn must_close(&self) -> bool {
-        self.chunked.get() || self.late.get()
+        self.chunked.get() || self.late.get() || self.last.get()
     }
 
     /// Accepted while the server drains.
     pub(super) fn set_late(&self) {
         self.late.set(true);
+    }
+
+    /// The next reply is the last: another process serves what comes after.
+    pub(super) fn set_last(&self) {
+        self.last.set(true);
     }
 
     pub(super) fn is_late(&self) -> bool {

@@ -8,11 +8,13 @@
 mod body;
 mod connection;
 mod head;
+mod inherit;
 mod listen;
 mod loopback;
 mod respond;
 mod route;
 mod service;
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
@@ -30,14 +32,17 @@ use sluice_dialect::failure::Failure;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
+pub use inherit::{ACTIVATED, Before, FIRST_FD, HANDOVER, Inherited, LISTEN_FDS, LISTEN_PID, READY};
 pub use listen::Listening;
 pub use loopback::Names;
 pub use respond::{failure, json, with_type};
 pub use route::Page;
+pub use shutdown::Shutdown;
 
 use crate::exchange::{Handler, Reply, Road};
 use crate::governance::keys::Caller;
 use connection::{Guard, Shared};
+use shutdown::Phase;
 
 /// What the server serves.
 pub trait Site: Handler {
@@ -127,27 +132,6 @@ pub struct Options {
     pub names: Names,
 }
 
-/// Asks the server to stop, from any thread.
-#[derive(Clone, Debug)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
-
-impl Default for Shutdown {
-    fn default() -> Shutdown {
-        Shutdown(Arc::new(watch::Sender::new(false)))
-    }
-}
-
-impl Shutdown {
-    /// No further calls, neither on open connections nor on new ones; calls under way go on for at most [`Limits::shutdown`].
-    pub fn drain(&self) {
-        self.0.send_replace(true);
-    }
-
-    pub fn is_draining(&self) -> bool {
-        *self.0.borrow()
-    }
-}
-
 /// The serving threads.
 #[derive(Debug)]
 pub struct Running {
@@ -192,7 +176,7 @@ where
     let mut threads = Vec::with_capacity(count);
     for (index, sockets) in listening.threads.into_iter().enumerate() {
         let (make, calls, ready) = (Arc::clone(&make), Arc::clone(&calls), ready.clone());
-        let drained = shutdown.0.subscribe();
+        let phases = shutdown.phases();
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -211,7 +195,7 @@ where
                         let _ = ready.send(Ok(()));
                         drop(ready);
                         let context = Rc::new(service::Context { site, calls, threads: count });
-                        serve_thread(context, listeners, drained).await;
+                        serve_thread(context, listeners, phases).await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -254,6 +238,13 @@ struct Connections {
 }
 
 impl Connections {
+    /// Asks every connection to close after its current call, or now if it has none.
+    fn drain(&self) {
+        for shared in self.open.borrow().values() {
+            shared.drain();
+        }
+    }
+
     /// `count` is asked anew whenever a connection has closed.
     async fn fewer_than(&self, count: impl Fn() -> usize) {
         loop {
@@ -282,17 +273,26 @@ impl Drop for Listed {
 async fn serve_thread<S: Site>(
     context: Rc<service::Context<S>>,
     listeners: Vec<TcpListener>,
-    mut drained: watch::Receiver<bool>,
+    mut phases: watch::Receiver<Phase>,
 ) {
     let connections = Rc::new(Connections::default());
-    for listener in listeners {
-        tokio::task::spawn_local(accept(Rc::clone(&context), listener, Rc::clone(&connections), drained.clone()));
-    }
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| accept(Rc::clone(&context), listener, Rc::clone(&connections), phases.clone()))
+        .map(tokio::task::spawn_local)
+        .collect();
     // An error means that nobody is left to ask, which stops the server as well.
-    let _ = drained.wait_for(|drained| *drained).await;
-    for shared in connections.open.borrow().values() {
-        shared.drain();
+    let phase = phases.wait_for(|phase| *phase > Phase::Serving).await.map_or(Phase::Draining, |phase| *phase);
+    if phase == Phase::HandedOver {
+        for task in &accepting {
+            task.abort();
+        }
+        tokio::select! {
+            () = see_out(&context, &connections) => return,
+            _ = phases.wait_for(|phase| *phase == Phase::Draining) => {}
+        }
     }
+    connections.drain();
     let limit = context.options().limits.shutdown;
     let began = Instant::now();
     if tokio::time::timeout(limit, connections.fewer_than(|| 1)).await.is_err() {
@@ -309,13 +309,26 @@ async fn serve_thread<S: Site>(
     }
 }
 
+/// Serves the open connections to their end while another process accepts new ones. A client that waits with its connection open may be
+/// about to call: it gets its next reply here, with the notice that the connection closes.
+async fn see_out<S: Site>(context: &service::Context<S>, connections: &Connections) {
+    for shared in connections.open.borrow().values() {
+        shared.set_last();
+    }
+    let limit = context.options().limits.shutdown;
+    if tokio::time::timeout(limit, connections.fewer_than(|| 1)).await.is_err() {
+        connections.drain();
+        connections.fewer_than(|| 1).await;
+    }
+}
+
 /// Accepts for as long as its thread runs. While the server drains, new connections are still answered, so that whoever asks for readiness
 /// learns that it is off; they get one reply, no call is served on them, and nobody waits for them.
 async fn accept<S: Site>(
     context: Rc<service::Context<S>>,
     listener: TcpListener,
     connections: Rc<Connections>,
-    drained: watch::Receiver<bool>,
+    phases: watch::Receiver<Phase>,
 ) {
     loop {
         connections.fewer_than(|| context.options().limits.max_connections.div_ceil(context.threads).max(1)).await;
@@ -324,7 +337,7 @@ async fn accept<S: Site>(
                 let number = connections.next.get();
                 connections.next.set(number.wrapping_add(1));
                 let shared = Shared::new();
-                if *drained.borrow() {
+                if *phases.borrow() == Phase::Draining {
                     shared.set_late();
                 } else {
                     connections.open.borrow_mut().insert(number, Rc::clone(&shared));

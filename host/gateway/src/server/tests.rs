@@ -138,7 +138,7 @@ impl Server {
     }
 
     fn start_on(threads: usize, limits: Limits) -> Server {
-        let listening = Listening::open(&[SocketAddr::from(([127, 0, 0, 1], 0))], threads).unwrap();
+        let listening = Listening::open(&[SocketAddr::from(([127, 0, 0, 1], 0))], threads, Vec::new()).unwrap();
         let address = listening.addresses()[0];
         let (events, received) = mpsc::channel();
         let (release, released) = watch::channel(false);

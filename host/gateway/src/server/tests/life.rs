@@ -118,7 +118,7 @@ fn calls_that_outlast_the_drain_are_cut() {
 
 #[test]
 fn a_site_that_cannot_be_made_stops_the_start() {
-    let listening = Listening::open(&[SocketAddr::from(([127, 0, 0, 1], 0))], 2).unwrap();
+    let listening = Listening::open(&[SocketAddr::from(([127, 0, 0, 1], 0))], 2, Vec::new()).unwrap();
     let result = serve(listening, &Shutdown::default(), |index| {
         if index == 0 { Err::<Rc<TestSite>, _>("no chain".to_owned()) } else { Err("no".to_owned()) }
     });
