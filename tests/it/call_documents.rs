@@ -96,7 +96,12 @@ fn every_line_keeps_to_the_schema() {
     assert_eq!(call(&gateway, "x", CHAT, "no json").status, 400);
     // Turned away before the body was read.
     assert_eq!(gateway.post(CHAT, asking("well", false)).status, 401);
-    let lines = wait_for("all lines", || Some(gateway.process.out.all()).filter(|lines| lines.len() >= 11));
+    // No calls at all, and no secret of theirs in the log either.
+    assert_eq!(gateway.get("/no/such/path").status, 404);
+    assert_eq!(gateway.get(CHAT).status, 405);
+    let lines = wait_for("all lines", || Some(gateway.process.out.all()).filter(|lines| lines.len() >= 13));
+    let strays: Vec<&String> = lines.iter().filter(|line| line.contains("\"operation\":\"none\"")).collect();
+    assert_eq!(strays.len(), 2, "{strays:?}");
     gateway.process.signal(15);
     gateway.process.wait();
     let file = gateway.folder().join("documents");
@@ -104,7 +109,7 @@ fn every_line_keeps_to_the_schema() {
     let schema = root().join("wit/finished-call.schema.json");
     let output = Command::new(python).args(["-c", VALIDATE]).arg(schema).arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("documents 11 errors 0"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("documents 13 errors 0"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(!lines.iter().any(|line| line.contains(PROVIDER_KEY) || line.contains(KEY)), "a secret is in the log");
     for text in ["a sec", "forbidden", "hello", "\"hi\""] {
         assert!(!lines.iter().any(|line| line.contains(text)), "a text of a call is in the log: {text}");

@@ -255,6 +255,25 @@ fn what_fails_after_the_end_is_counted_and_nobodys_business() {
 }
 
 #[test]
+fn a_new_version_that_fails_after_calls_is_taken_back() {
+    let mock = Mock::start();
+    says(&mock, &["fine"]);
+    let yaml = |trigger: &str| format!("settings: {{ mode: fault, hook: finish, trigger: {trigger} }}\n{PATIENT}\n");
+    let gateway = with(before(&mock, ""), "odd", "hostile", &yaml("never")).start();
+    active(&gateway, "odd");
+    replace(&gateway.plugins().join("odd.yaml"), yaml("misbehave").as_bytes());
+    gateway.wait_plugin("odd", |state| state["probation"].is_object());
+    for number in 0..11 {
+        // Waits for each, so that the plugin's breaker, which looks at the last seconds, never comes into it.
+        let failed = errors(&active(&gateway, "odd"), "fault");
+        assert_eq!(call(&gateway, &format!("call-{number}"), &asking("misbehave", false)).status, 200);
+        gateway.wait_plugin("odd", |state| errors(state, "fault") > failed);
+    }
+    let back = gateway.wait_plugin("odd", |state| state["state"] == "stale");
+    assert!(back["error"].as_str().unwrap().contains("was taken back"), "{back}");
+}
+
+#[test]
 fn documents_come_in_batches_and_a_new_version_gets_the_rest() {
     let mock = Mock::start();
     says(&mock, &["fine"]);

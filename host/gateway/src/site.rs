@@ -51,23 +51,31 @@ impl Site for Gateway {
         core: &Arc<Core>,
         id: &str,
         started: Instant,
-        road: &Road,
+        road: Option<&Road>,
         caller: Option<&Caller>,
         failure: &Failure,
     ) {
         let record = Record {
             id: id.to_owned(),
             dialect: "openai-chat",
-            operation: if road.operation == Operation::Chat { "chat" } else { "models" },
-            prefix: road.provider,
+            operation: match road.map(|road| &road.operation) {
+                Some(Operation::Chat) => "chat",
+                Some(_) => "models",
+                None => "none",
+            },
+            prefix: road.and_then(|road| road.provider),
             caller: caller.cloned(),
             status: failure.status,
             failure: Some(failure.clone()),
             generation: core.plugins.chain().generation,
             ..Record::default()
         };
-        core.provider_metrics(None).ended(Outcome::Refused, None);
-        observe::tell(&record, Outcome::Refused, started.elapsed(), &core.log, &core.recent, |_document| {});
+        // Who strays makes no call: whoever looks for holes must not push calls out of the ring, or look like many in the metrics.
+        let recent = road.map(|_| &*core.recent);
+        if recent.is_some() {
+            core.provider_metrics(None).ended(Outcome::Refused, None);
+        }
+        observe::tell(&record, Outcome::Refused, started.elapsed(), &core.log, recent, |_document| {});
     }
 
     fn cut(&self) {

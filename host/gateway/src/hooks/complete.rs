@@ -246,7 +246,7 @@ async fn run(shared: Arc<Shared>, due: Due) {
     let Due { name, entry, batch } = due;
     let documents = batch.len() as u64;
     let ran = entry.plugin.on_complete(batch).await;
-    entry.metrics.ran(Hook::OnComplete, ran.spent);
+    entry.ran(Hook::OnComplete, ran.spent);
     for (counter, by) in &ran.counts {
         entry.metrics.count(counter, *by);
     }

@@ -104,7 +104,7 @@ async fn run(chain: &Chain, mut state: Box<CallState>) {
         let ran = run::hook(&entry.finish_breaker, state, |view| entry.plugin.on_finish(view)).await;
         state = unwrap(ran.view);
         state.commit();
-        entry.metrics.ran(Hook::OnFinish, ran.spent);
+        entry.ran(Hook::OnFinish, ran.spent);
         if let Err(error) = ran.result {
             entry.finish_breaker.failed_by(&error);
             noted(entry, Hook::OnFinish, &error);
@@ -118,6 +118,9 @@ pub(super) fn noted(entry: &Entry, hook: Hook, error: &HookError) {
         return entry.metrics.not_run();
     }
     entry.metrics.failed(error.kind, &error.message);
+    if error.kind != ErrorKind::Overload {
+        entry.probation.failed(&error.message);
+    }
     tracing::warn!(
         plugin = %entry.name, version = %entry.plugin.manifest().version, digest = %entry.digest,
         hook = hook.as_str(), kind = error.kind.as_str(), "a plugin failed on finished calls: {}", error.message

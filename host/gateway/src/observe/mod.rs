@@ -26,13 +26,13 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Tells of a finished call wherever calls are told of; gives its document to `also`.
+/// Tells of a finished call wherever calls are told of; gives its document to `also`. Without `recent`: of a request that was none.
 pub fn tell(
     record: &Record,
     outcome: Outcome,
     total: Duration,
     log: &AccessLog,
-    recent: &Recent,
+    recent: Option<&Recent>,
     also: impl FnOnce(&[u8]),
 ) {
     // Taken out, so that nothing called from here can meet it borrowed.
@@ -40,7 +40,9 @@ pub fn tell(
     buffer.clear();
     let now = SystemTime::now();
     document::write(&mut buffer, record, outcome, total, now);
-    recent.note(&buffer);
+    if let Some(recent) = recent {
+        recent.note(&buffer);
+    }
     also(&buffer);
     match log.format() {
         Format::Json => log.write(&buffer),

@@ -65,7 +65,7 @@ fn telling_of_a_call_is_cheap() {
                 metrics.in_flight.dec();
                 metrics.overhead.observe(record.overhead(total).unwrap_or_default().as_secs_f64());
                 provider.ended(Outcome::Ok, record.usage.as_ref());
-                tell(black_box(&record), Outcome::Ok, total, &log, &recent, |_| {});
+                tell(black_box(&record), Outcome::Ok, total, &log, Some(&recent), |_| {});
             }
             *best = (*best).min((computed(start) - began) / CALLS as u32);
         }
@@ -80,7 +80,9 @@ fn every_teller_gets_the_same_document() {
     let metrics = Metrics::new().unwrap();
     let (log, recent) = (AccessLog::unwritten(Format::Json, metrics.log_dropped.clone()), Arc::new(Recent::default()));
     let mut also = Vec::new();
-    tell(&usual(), Outcome::Ok, Duration::from_millis(3), &log, &recent, |document| also.extend_from_slice(document));
+    tell(&usual(), Outcome::Ok, Duration::from_millis(3), &log, Some(&recent), |document| {
+        also.extend_from_slice(document)
+    });
     let also = String::from_utf8(also).unwrap();
     let (newest, kept) = recent.since(0);
     assert_eq!((newest, &*kept[0]), (1, &*also));

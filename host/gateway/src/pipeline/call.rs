@@ -232,7 +232,7 @@ impl Drop for Settle {
         }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
         let core = &self.core;
-        observe::tell(&self.record, self.outcome, total, &core.log, &core.recent, |document| {
+        observe::tell(&self.record, self.outcome, total, &core.log, Some(&core.recent), |document| {
             if let Some(chain) = &self.told {
                 core.outbox.push(&core.plugins, chain, document);
             }

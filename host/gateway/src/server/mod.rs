@@ -64,14 +64,14 @@ pub trait Site: Handler {
     /// The failure to send when a token is needed and is not there.
     fn administer(&self, snapshot: &Self::Snapshot, headers: &HeaderMap) -> Result<bool, Failure>;
 
-    /// A call was refused before the site could have it: by its credential, its head, its body's size or time, or for want of room. For the
-    /// records only; the reply is the server's.
+    /// A request was refused before the site could have it: by its credential, its head, its body's size or time, for want of room, or,
+    /// without a road, because it leads to none. For the records only; the reply is the server's.
     fn turned_away(
         &self,
         snapshot: &Self::Snapshot,
         id: &str,
         started: Instant,
-        road: &Road,
+        road: Option<&Road>,
         caller: Option<&Caller>,
         failure: &Failure,
     );

@@ -70,25 +70,21 @@ pub fn with_type(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) 
     reply
 }
 
-pub(super) fn refused(refusal: Refusal, id: &str) -> Reply {
+pub(super) fn refused(refusal: Refusal) -> Failure {
     let Refusal { status, code, message } = refusal;
-    let mut reply = failure(&Failure::new(Blame::Client, status, "invalid_request_error", code, message), id);
-    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    reply
+    with(Failure::new(Blame::Client, status, "invalid_request_error", code, message), &[(CONNECTION, "close")])
 }
 
-pub(super) fn not_found(path: &str, id: &str) -> Reply {
+pub(super) fn not_found(path: &str) -> Failure {
     let shown: String = path.chars().take(200).collect();
     let message = format!("There is nothing at {shown}. Chat completions are at /v1/chat/completions.");
-    failure(&Failure::new(Blame::Client, 404, "invalid_request_error", "unknown_path", message), id)
+    Failure::new(Blame::Client, 404, "invalid_request_error", "unknown_path", message)
 }
 
-pub(super) fn wrong_method(allow: &'static str, id: &str) -> Reply {
+pub(super) fn wrong_method(allow: &'static str) -> Failure {
     let message = format!("This path does not serve that method; it serves {allow}.");
     let failed = Failure::new(Blame::Client, 405, "invalid_request_error", "method_not_allowed", message);
-    let mut reply = failure(&failed, id);
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    reply
+    with(failed, &[(ALLOW, allow)])
 }
 
 /// What is served at a path. Without cross-origin permissions: pages of other origins are not clients.
@@ -100,13 +96,15 @@ pub(super) fn options(allow: &'static str) -> Reply {
 }
 
 /// Some clients (Codex) try WebSocket first and fall back to HTTP at once on this status and on no other.
-pub(super) fn no_websocket(id: &str) -> Reply {
+pub(super) fn no_websocket() -> Failure {
     let message = "This path speaks plain HTTP, not WebSocket: send the request without the upgrade.";
     let failed = Failure::new(Blame::Client, 426, "invalid_request_error", "websocket_not_supported", message);
-    let mut reply = failure(&failed, id);
-    reply.headers_mut().insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
-    reply
+    with(failed, &[(UPGRADE, "HTTP/1.1"), (CONNECTION, "upgrade, close")])
+}
+
+fn with(mut failure: Failure, headers: &[(HeaderName, &str)]) -> Failure {
+    failure.headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), (*value).to_owned())).collect();
+    failure
 }
 
 #[cfg(test)]

@@ -105,19 +105,23 @@ pub(super) async fn answer<S: Site>(
     let has_body = !body.is_end_stream();
     let mut permit = None;
     let snapshot = context.site.snapshot();
-    let mut reply = match find(&context, &snapshot, &shared, &parts, &id) {
+    let mut reply = match find(&context, &snapshot, &shared, &parts) {
         Ok(Route::Road(road)) => match check(&context, &snapshot, &shared, &parts, has_body) {
             Ok((caller, taken)) => {
                 permit = Some(taken);
                 call(&context, snapshot, &shared, Head { road, caller, id, headers: parts.headers }, body).await?
             }
             Err(failure) => {
-                context.site.turned_away(&snapshot, &id, shared.started(), &road, None, &failure);
+                context.site.turned_away(&snapshot, &id, shared.started(), Some(&road), None, &failure);
                 early(&shared, has_body, respond::failure(&failure, &id))
             }
         },
         Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page, parts.uri.query())),
-        Err(reply) => early(&shared, has_body, reply),
+        Err(Stray::Options(allow)) => early(&shared, has_body, respond::options(allow)),
+        Err(Stray::Failed(failure)) => {
+            context.site.turned_away(&snapshot, &id, shared.started(), None, None, &failure);
+            early(&shared, has_body, respond::failure(&failure, &id))
+        }
     };
     if let Some(name) = name {
         reply.headers_mut().insert(respond::REQUEST_ID, name);
@@ -139,32 +143,38 @@ fn early(shared: &Shared, has_body: bool, reply: Reply) -> Reply {
     reply
 }
 
-/// The route, or the reply that says why there is none.
-fn find<S: Site>(
-    context: &Context<S>,
-    snapshot: &S::Snapshot,
-    shared: &Shared,
-    parts: &Parts,
-    id: &str,
-) -> Result<Route, Reply> {
+/// A request that leads nowhere.
+enum Stray {
+    Failed(Failure),
+    /// It asked what these are.
+    Options(&'static str),
+}
+
+impl From<Failure> for Stray {
+    fn from(failure: Failure) -> Stray {
+        Stray::Failed(failure)
+    }
+}
+
+/// The route, or why there is none.
+fn find<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, shared: &Shared, parts: &Parts) -> Result<Route, Stray> {
     if let Some(refusal) = shared.take_refusal() {
-        return Err(respond::refused(refusal, id));
+        return Err(respond::refused(refusal).into());
     }
     if wants_websocket(&parts.headers) {
-        return Err(respond::no_websocket(id));
+        return Err(respond::no_websocket().into());
     }
     match route::find(&parts.method, parts.uri.path()) {
-        Ok(Route::Page(page)) => match may_see(context, snapshot, parts, page) {
-            Ok(()) => Ok(Route::Page(page)),
-            Err(failure) => Err(respond::failure(&failure, id)),
-        },
+        Ok(Route::Page(page)) => {
+            may_see(context, snapshot, parts, page)?;
+            Ok(Route::Page(page))
+        }
         Ok(route) => Ok(route),
-        Err(Missed::Method(allow)) if parts.method == Method::OPTIONS => Err(respond::options(allow)),
-        Err(Missed::Method(allow)) => Err(respond::wrong_method(allow, id)),
-        Err(Missed::Path) => Err(respond::not_found(parts.uri.path(), id)),
+        Err(Missed::Method(allow)) if parts.method == Method::OPTIONS => Err(Stray::Options(allow)),
+        Err(Missed::Method(allow)) => Err(respond::wrong_method(allow).into()),
+        Err(Missed::Path) => Err(respond::not_found(parts.uri.path()).into()),
         Err(Missed::Name) => {
-            let failed = Failure::invalid("malformed_model_name", "The model's name in the path is malformed.");
-            Err(respond::failure(&failed, id))
+            Err(Failure::invalid("malformed_model_name", "The model's name in the path is malformed.").into())
         }
     }
 }
@@ -243,7 +253,7 @@ async fn call<S: Site>(
         Err(Unread::Gone) => return Err(Gone),
         Err(Unread::Refused(failure)) => {
             let caller = head.caller.as_ref();
-            context.site.turned_away(&snapshot, &head.id, shared.started(), &head.road, caller, &failure);
+            context.site.turned_away(&snapshot, &head.id, shared.started(), Some(&head.road), caller, &failure);
             shared.linger();
             let mut reply = respond::failure(&failure, &head.id);
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

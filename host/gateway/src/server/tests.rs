@@ -113,7 +113,7 @@ impl Site for TestSite {
         Ok(false)
     }
 
-    fn turned_away(&self, _: &Arc<Options>, _: &str, _: Instant, _: &Road, _: Option<&Caller>, _: &Failure) {}
+    fn turned_away(&self, _: &Arc<Options>, _: &str, _: Instant, _: Option<&Road>, _: Option<&Caller>, _: &Failure) {}
 
     fn cut(&self) {}
 
