@@ -4,27 +4,28 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluice_sandbox::{Hook, LoadError, LoadErrorKind, Sandbox};
+use sluice_sandbox::Sandbox;
 
+mod judge;
+mod known;
+
+use self::known::{Known, Refused, announce, from_load, refuse};
 use super::Shared;
 use super::chain::{Alive, Chain, Entry};
-use super::dir::{self, Look, Wanted, scan};
-use super::probation::Standing;
-use super::status::{State, Status, Table};
+use super::dir::{self, Wanted, scan};
+use super::status::{State, Table};
 use super::version::{Maker, Parts, Version};
 use super::watch::Ask;
-use crate::config::{OnError, PluginBlock, Plugins};
+use crate::config::Plugins;
 use crate::observe::metrics::Metrics;
-use crate::state::{self, Kept, KeptPlugin, Rejected};
+use crate::state::{self, Kept, KeptPlugin};
 use crate::watch::Post;
 
 /// Bytes read of a component: more than the sandbox takes, so that what is not much too long is refused in its words.
 const LARGEST: usize = 64 << 20;
-/// A load that failed for want of time or room is tried again after this, doubling up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Versions of a plugin that are ready to be gone back to while the live one is on probation.
 const BEFORE: usize = 2;
 
@@ -49,29 +50,6 @@ pub struct Loader {
     asked: bool,
     /// The directory is another one since the last look: what is not in it was not taken out.
     moved: bool,
-}
-
-/// What happened to one plugin when its files were last looked at.
-struct Known {
-    looks: (Option<Look>, Option<Look>),
-    block: Result<PluginBlock, String>,
-    status: Status,
-    live: Option<Version>,
-    /// What to go back to if the live version, on probation, fails too often; newest first.
-    before: Vec<Version>,
-    /// The live version passed its probation, as far as this loader is concerned.
-    proven: bool,
-    /// Taken back, and not tried again while the files are the same.
-    rejected: Option<Rejected>,
-    retry: Option<(Instant, Duration)>,
-}
-
-/// Why a version is not live.
-struct Refused {
-    state: State,
-    why: String,
-    /// The machine's fault, perhaps, not the file's.
-    passing: bool,
 }
 
 impl Loader {
@@ -324,73 +302,6 @@ impl Loader {
         }
     }
 
-    /// Takes back versions that failed too often, and lets go of what is before those that have proven themselves.
-    async fn judge(&mut self) -> bool {
-        let mut changed = false;
-        let names: Vec<String> = self.known.keys().cloned().collect();
-        for name in names {
-            let Some(mut known) = self.known.remove(&name) else { continue };
-            match known.live.as_ref().map(|live| live.entry.probation.standing()) {
-                Some(Standing::Tripped(ran, failed, last)) => {
-                    changed |= self.take_back(&name, &mut known, (ran, failed), &last).await;
-                }
-                Some(Standing::Passed) if !known.proven => {
-                    known.proven = true;
-                    known.before.clear();
-                    if let Some(live) = &known.live {
-                        self.state.prove_plugin(&self.config.dir, &name, &live.kept);
-                    }
-                }
-                _ => {}
-            }
-            self.known.insert(name, known);
-        }
-        changed
-    }
-
-    async fn take_back(&mut self, name: &str, known: &mut Known, counts: (u32, u32), last: &str) -> bool {
-        let Some(bad) = known.live.as_ref().filter(|_| !known.proven) else { return false };
-        let (ran, failed) = counts;
-        let manifest = bad.entry.plugin.manifest();
-        let why = format!(
-            "version {} ({}) was taken back: {failed} of its first {ran} hooks failed: {last}; it is not tried again until its file or \
-             its settings change",
-            manifest.version, bad.entry.digest
-        );
-        let rejected = Rejected { version: bad.kept.clone(), why: why.clone() };
-        let to = match known.before.is_empty() {
-            false => Some(known.before.remove(0)),
-            true => self.before_in_state(name, &rejected.version).await,
-        };
-        let Some(to) = to else {
-            // Nothing is there to go back to; it is judged no more.
-            known.proven = true;
-            tracing::error!(plugin = %name, "the version fails and nothing is kept to go back to: {last}");
-            return false;
-        };
-        self.state.reject_plugin(&self.config.dir, name, rejected.clone());
-        known.rejected = Some(rejected);
-        let digest = Arc::clone(&to.entry.digest);
-        known.go_live(to, self.generation + 1);
-        known.status.state = State::Stale;
-        known.status.error = Some(why.clone());
-        known.retry = None;
-        known.status.entry.iter().for_each(|entry| entry.metrics.rolled_back());
-        tracing::error!(plugin = %name, "{why}; the version before ({digest}) serves again");
-        true
-    }
-
-    /// What an earlier process accepted before `bad`.
-    async fn before_in_state(&mut self, name: &str, bad: &Kept) -> Option<Version> {
-        let kept = self.state.plugins(&self.config.dir).remove(name)?;
-        for kept in kept.good.iter().filter(|kept| *kept != bad) {
-            if let Some(version) = self.maker.revive(name, kept).await {
-                return Some(version);
-            }
-        }
-        None
-    }
-
     fn entries(&self) -> Vec<Arc<Entry>> {
         self.known.values().filter_map(|known| known.status.entry.clone()).collect()
     }
@@ -418,81 +329,4 @@ impl Loader {
         let alive = Alive::new(&self.metrics.generations);
         self.chain.store(Arc::new(Chain::new(self.generation, entries, missing, Some(alive))));
     }
-}
-
-impl Known {
-    fn new(block: Result<PluginBlock, String>) -> Known {
-        Known {
-            looks: (None, None),
-            block,
-            status: Status { state: State::Missing, entry: None, since: 0, error: None },
-            live: None,
-            before: Vec::new(),
-            proven: false,
-            rejected: None,
-            retry: None,
-        }
-    }
-
-    fn go_live(&mut self, version: Version, generation: u64) {
-        self.status.entry = Some(Arc::clone(&version.entry));
-        self.status.since = generation;
-        self.live = Some(version);
-        self.proven = false;
-    }
-}
-
-impl Refused {
-    /// An earlier version goes on: taking a plugin out is what the operator asked for, a bad file is not.
-    fn may_go_on(&self) -> bool {
-        !matches!(self.state, State::Disabled | State::Missing)
-    }
-}
-
-fn refuse(name: &str, known: &mut Known, refused: Refused) {
-    let keeps = known.live.is_some() && refused.may_go_on();
-    let Refused { state, why, passing } = refused;
-    known.retry = passing.then(|| {
-        let wait = known.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
-        (Instant::now() + wait, wait)
-    });
-    if let Some(live) = known.live.as_ref().filter(|_| keeps) {
-        let digest = &live.entry.digest;
-        tracing::error!(plugin = %name, %digest, "the new version is refused, the last good one goes on: {why}");
-        known.status.state = State::Stale;
-    } else {
-        match state {
-            State::Disabled => tracing::info!(plugin = %name, "plugin disabled"),
-            State::Waiting => tracing::warn!(plugin = %name, "plugin waits: {why}"),
-            _ => tracing::error!(plugin = %name, "plugin not loaded: {why}"),
-        }
-        known.status.state = state;
-        known.status.entry = None;
-        known.live = None;
-        known.before.clear();
-    }
-    known.status.error = Some(why);
-}
-
-fn from_load(error: &LoadError) -> Refused {
-    let waits = matches!(error.kind, LoadErrorKind::NeedsSettings | LoadErrorKind::NeedsGrant);
-    let state = if waits { State::Waiting } else { State::Failed };
-    let passing = matches!(
-        error.kind,
-        LoadErrorKind::Start | LoadErrorKind::Configure | LoadErrorKind::DryRun | LoadErrorKind::Host
-    );
-    Refused { state, why: error.message.clone(), passing }
-}
-
-fn announce(name: &str, entry: &Entry) {
-    let manifest = entry.plugin.manifest();
-    let streams = match entry.has(Hook::OnResponse) && !entry.has(Hook::OnDelta) {
-        true => format!(", streams: {}", format!("{:?}", entry.streams).to_lowercase()),
-        false => String::new(),
-    };
-    tracing::info!(
-        plugin = %name, version = %manifest.version, digest = %entry.digest, order = entry.order,
-        on_error = if entry.on_error == OnError::Closed { "closed" } else { "open" },
-        "plugin live: {}{streams}", entry.hooks()
-    );
 }
