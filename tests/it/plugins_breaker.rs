@@ -65,7 +65,7 @@ fn closed_plugins_refuse_while_open_and_recover_by_themselves() {
     let mock = Mock::start();
     says(&mock, &["fine"]);
     for (mode, kind) in [("fault", "fault"), ("trap", "trap"), ("spin", "timeout"), ("bad-answer", "bad_verdict")] {
-        let gateway = start(&mock, mode, "request", "on_error: closed\nbreaker: { pause: 60s }");
+        let gateway = start(&mock, mode, "request", "on_error: closed\nbreaker: { pause: 60s, window: 60s }");
         open(&gateway, false);
         let before = active(&gateway, "p");
         assert_eq!(errors(&before, kind), MIN as u64, "{mode}: {before}");
@@ -118,7 +118,7 @@ fn open_plugins_are_passed_by_on_every_road() {
 fn a_stream_is_refused_while_open_where_a_window_must_be_seen() {
     let mock = Mock::start();
     says(&mock, &["all ", "is well go:now;"]);
-    let gateway = start(&mock, "fault", "delta", "on_error: closed\nbreaker: { pause: 60s }");
+    let gateway = start(&mock, "fault", "delta", "on_error: closed\nbreaker: { pause: 60s, window: 60s }");
     open(&gateway, true);
     for stream in [false, true] {
         refused_quickly(&gateway.post(CHAT, asking("be good", stream)));
@@ -216,7 +216,7 @@ fn few_or_rare_failures_and_a_breaker_turned_off_change_nothing() {
 fn a_new_place_in_the_chain_keeps_the_breaker_open() {
     let mock = Mock::start();
     says(&mock, &["fine"]);
-    let gateway = start(&mock, "fault", "request", "on_error: closed\nbreaker: { pause: 60s }");
+    let gateway = start(&mock, "fault", "request", "on_error: closed\nbreaker: { pause: 60s, window: 60s }");
     open(&gateway, false);
     let more = "order: 7\non_error: open\nbreaker: { pause: 60s }";
     replace(&gateway.plugins().join("p.yaml"), yaml("fault", "request", more).as_bytes());
@@ -229,7 +229,7 @@ fn a_new_place_in_the_chain_keeps_the_breaker_open() {
 fn a_plugin_that_fails_after_calls_goes_on_guarding_them() {
     let mock = Mock::start();
     says(&mock, &["fine"]);
-    let gateway = start(&mock, "fault", "finish", "on_error: closed\nbreaker: { pause: 60s }");
+    let gateway = start(&mock, "fault", "finish", "on_error: closed\nbreaker: { pause: 60s, window: 60s }");
     for number in 0..MIN {
         assert_eq!(gateway.post(CHAT, asking(BAD, false)).status, 200, "{number}");
     }

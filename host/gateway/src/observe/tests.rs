@@ -81,7 +81,7 @@ fn every_teller_gets_the_same_document() {
     let (log, recent) = (AccessLog::unwritten(Format::Json, metrics.log_dropped.clone()), Arc::new(Recent::default()));
     let mut also = Vec::new();
     tell(&usual(), Outcome::Ok, Duration::from_millis(3), &log, Some(&recent), |document| {
-        also.extend_from_slice(document)
+        also.extend_from_slice(document);
     });
     let also = String::from_utf8(also).unwrap();
     let (newest, kept) = recent.since(0);
