@@ -72,7 +72,7 @@ fn no_client_sees_an_upgrade() {
 }
 
 /// Whether that process is gone, or only waits to be noticed by its parent.
-fn ended(process: u32) -> bool {
+pub(crate) fn ended(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.is_empty() || stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }

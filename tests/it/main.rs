@@ -58,6 +58,7 @@ mod shipped_plugins;
 mod source;
 mod state_kill;
 mod support;
+mod team_day;
 mod tutorial;
 mod upstream_connections;
 mod upstream_deadlines;
