@@ -13,6 +13,8 @@ use prometheus::IntCounter;
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// Unwritten log text held at most, bytes.
 const MAX_BUFFER: usize = 4 << 20;
+/// What a buffer keeps of its room once it is written out: a reader that stalled once must not cost memory for ever.
+const KEPT_ROOM: usize = 256 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -101,6 +103,7 @@ fn write_out(shared: &Shared) {
             let _ = std::io::stdout().lock().write_all(&spare);
             let _ = std::io::stdout().lock().flush();
             spare.clear();
+            spare.shrink_to(KEPT_ROOM);
         }
         if stop {
             *shared.stopped.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
