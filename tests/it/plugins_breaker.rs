@@ -218,7 +218,7 @@ fn a_new_place_in_the_chain_keeps_the_breaker_open() {
     says(&mock, &["fine"]);
     let gateway = start(&mock, "fault", "request", "on_error: closed\nbreaker: { pause: 60s, window: 60s }");
     open(&gateway, false);
-    let more = "order: 7\non_error: open\nbreaker: { pause: 60s }";
+    let more = "order: 7\non_error: open\nbreaker: { pause: 60s, window: 60s }";
     replace(&gateway.plugins().join("p.yaml"), yaml("fault", "request", more).as_bytes());
     gateway.wait_plugin("p", |state| state["order"] == 7);
     assert_eq!(position(&gateway), "open", "the same version is as broken as before");
