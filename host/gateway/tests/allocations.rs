@@ -243,6 +243,9 @@ fn without_a_hook_plugins_allocate_nothing() {
     }
 }
 
+/// Buffers that a body's way through sockets may cost beyond the usual.
+const READS: usize = 8;
+
 #[test]
 fn no_tree_is_built_of_a_request() {
     for (stream, reply) in [(false, whole(r#""refusal":null"#)), (true, streamed())] {
@@ -251,8 +254,12 @@ fn no_tree_is_built_of_a_request() {
         let small = usual(&gateway, &request(8, 200, stream));
         let large = usual(&gateway, &request(800, 220, stream));
         let nodes = usual(&gateway, &request(4_000, 0, stream));
-        assert_eq!(small, large, "8 messages in 2 KB, 800 in 200 KB; stream: {stream}");
-        assert_eq!(small, nodes, "8 messages, 4,000; stream: {stream}");
+        // A large body may come in more reads than it did the last time; a tree would be thousands.
+        assert!(
+            small.abs_diff(large) <= READS,
+            "{small}: 8 messages in 2 KB, {large}: 800 in 200 KB; stream: {stream}"
+        );
+        assert!(small.abs_diff(nodes) <= READS, "{small}: 8 messages, {nodes}: 4,000; stream: {stream}");
     }
 }
 
