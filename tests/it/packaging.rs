@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sluice_tests::gateway::{Gateway, Setup, binary, command};
+use sluice_tests::gateway::{Gateway, Setup, binary, command, copy_program};
 use sluice_tests::http::{Connection, request};
 use sluice_tests::process::Process;
 use sluice_tests::skip;
@@ -135,7 +135,7 @@ fn the_binary_needs_no_sources() {
     let strace = Path::new("strace");
     let folder = tempfile::tempdir().unwrap();
     let alone = folder.path().join("sluice");
-    std::fs::copy(binary(), &alone).unwrap();
+    copy_program(&alone);
     let run = |arguments: &[&str]| {
         let output = Command::new(&alone).args(arguments).env_clear().current_dir(folder.path()).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", err(&output));
@@ -165,7 +165,7 @@ fn the_binary_needs_no_sources() {
 
 /// A command for a copy of the built binary in `folder` as user 4711, who owns nothing, on a file system of which nothing can be written.
 fn confined(folder: &Path, arguments: &str) -> Command {
-    std::fs::copy(binary(), folder.join("sluice")).unwrap();
+    copy_program(&folder.join("sluice"));
     let folder = folder.display();
     let script = format!(
         "set -e\nmount --make-rprivate /\nmount --bind '{folder}' '{folder}'\nmount -o remount,bind,ro '{folder}'\nmount -o remount,bind,ro /\n\

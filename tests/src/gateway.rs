@@ -66,6 +66,13 @@ pub fn binary() -> PathBuf {
     found.unwrap_or_else(|| panic!("no sluice binary beside {}: cargo build --release -p sluice", here.display()))
 }
 
+/// Copies the built program to `to`. By a process of its own: a descriptor open for writing here could be inherited by a program that another
+/// test starts at that moment, and the copy would be too busy to run.
+pub fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg("-p").arg(binary()).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "no copy of the program at {}", to.display());
+}
+
 /// A command for the built program with an environment of its own.
 pub fn command(home: &Path, env: &[(String, String)]) -> Command {
     program(&binary(), home, env)
@@ -213,7 +220,7 @@ pub fn install(path: &Path) {
     // A rename between two links to one file would leave both.
     std::fs::remove_file(path).ok();
     if std::fs::hard_link(binary(), &aside).is_err() {
-        std::fs::copy(binary(), &aside).expect("a copy of the program");
+        copy_program(&aside);
     }
     std::fs::rename(&aside, path).expect("rename over");
 }
