@@ -45,7 +45,7 @@ pub use resolved::{
     Timeouts,
 };
 pub use restart::{RESTART, keep_in_force};
-pub use secret::{Secret, sha256};
+pub use secret::{Secret, hex, sha256};
 pub use units::{allows, duration, glob, show_duration, show_size, size};
 
 /// The file that is read where none is named, in the working directory.
@@ -162,12 +162,7 @@ pub fn parse_plugin_block(
 
 /// `sha256:` and 64 hex digits: how texts and components are named everywhere.
 pub fn digest_text(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(71);
-    out.push_str("sha256:");
-    for byte in sha256(bytes) {
-        out.push_str(&format!("{byte:02x}"));
-    }
-    out
+    format!("sha256:{}", hex(&sha256(bytes)))
 }
 
 /// The file's text; `None` is reported.

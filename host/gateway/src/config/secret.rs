@@ -3,7 +3,7 @@
 //! This is the type, how a written secret (`env:NAME`, `file:PATH`, a literal) becomes one, and how two are compared. It does not store
 //! secrets and does not decide who may read them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use aws_lc_rs::{constant_time, digest};
@@ -97,6 +97,15 @@ pub fn sha256(text: &[u8]) -> [u8; 32] {
     out
 }
 
+/// Two lower-case hexadecimal digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Where a secret's text came from; decides warnings and default names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -173,7 +182,6 @@ mod tests {
 
     #[test]
     fn sha256_is_the_standard_one() {
-        let hex: String = sha256(b"abc").iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(hex(&sha256(b"abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{ClientKey, Secret};
+use crate::config::{ClientKey, Secret, hex};
 
 /// What was made or found.
 pub struct Issued {
@@ -64,11 +64,7 @@ pub fn issue(folder: Option<&Path>) -> Result<Issued, String> {
 fn random(prefix: &str) -> Result<String, String> {
     let mut bytes = [0u8; 24];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system gives no random bytes")?;
-    let mut out = prefix.to_owned();
-    for byte in bytes {
-        out.push_str(&format!("{byte:02x}"));
-    }
-    Ok(out)
+    Ok(format!("{prefix}{}", hex(&bytes)))
 }
 
 fn write(folder: &Path, file: &Path, text: &str) -> std::io::Result<()> {

@@ -147,20 +147,7 @@ mod tests {
     }
 
     fn state() -> Box<CallState> {
-        let seed = Seed {
-            id: "id".into(),
-            operation: "chat",
-            dialect: "openai-chat",
-            prefix: None,
-            streaming: false,
-            model: "m".into(),
-            caller: None,
-            headers: Arc::default(),
-            body: bytes::Bytes::from_static(b"{}"),
-            max: 1024,
-            deadline: std::time::Instant::now(),
-        };
-        Box::new(CallState::new(seed))
+        Box::new(CallState::new(Seed::sample()))
     }
 
     fn run_local(test: impl Future<Output = ()>) {

@@ -50,6 +50,26 @@ pub struct Seed {
     pub deadline: Instant,
 }
 
+#[cfg(test)]
+impl Seed {
+    /// A chat of nobody's, for tests that need some call.
+    pub(crate) fn sample() -> Seed {
+        Seed {
+            id: "id".into(),
+            operation: "chat",
+            dialect: "openai-chat",
+            prefix: None,
+            streaming: false,
+            model: "m".into(),
+            caller: None,
+            headers: Arc::default(),
+            body: Bytes::from_static(b"{}"),
+            max: 1024,
+            deadline: Instant::now(),
+        }
+    }
+}
+
 /// How a call ended; known to `on-finish` alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {

@@ -193,21 +193,8 @@ mod tests {
     use super::*;
 
     fn kept(max: usize) -> Kept {
-        let seed = Seed {
-            id: "id".into(),
-            operation: "chat",
-            dialect: "openai-chat",
-            prefix: None,
-            streaming: false,
-            model: "m".into(),
-            caller: None,
-            headers: Arc::default(),
-            body: Bytes::from_static(b"{}"),
-            max: 1024,
-            deadline: Instant::now(),
-        };
         let finisher = Finisher::new(IntCounter::new("dropped", "Dropped.").unwrap());
-        let mut kept = Kept::new(Arc::new(Chain::default()), finisher, seed);
+        let mut kept = Kept::new(Arc::new(Chain::default()), finisher, Seed::sample());
         kept.began(Instant::now(), Instant::now(), max);
         kept
     }

@@ -1,10 +1,11 @@
 //! Files that are whole or absent: written aside, synced, renamed; read only where they are ours and nobody else can write them.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::{hex, sha256};
 
 /// More than any component and its compiled form take.
 pub const LARGEST_OBJECT: u64 = 512 << 20;
@@ -17,12 +18,7 @@ pub const ASIDE: &str = ".new-";
 
 /// SHA-256 in hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(64);
-    for byte in crate::config::sha256(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
+    hex(&sha256(bytes))
 }
 
 /// Whether it is a digest as [`digest`] writes it, and so a safe file name.
