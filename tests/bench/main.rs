@@ -163,6 +163,6 @@ fn memory() {
     for name in ["reads-all", "deny-words"] {
         gateway.wait_plugin(name, |state| state["state"] == "active");
     }
-    let resident = system::resident_kib(gateway.process.id()) as f64 / 1024.0;
+    let resident = gateway.process.resident_kib().unwrap_or(0) as f64 / 1024.0;
     println!("| memory (RSS) at rest with two plugins | {resident:.1} MiB | |");
 }

@@ -30,12 +30,6 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     own + children.sum::<f64>()
 }
 
-pub(crate) fn resident_kib(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
-}
-
 /// One line that names the machine.
 pub(crate) fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -24,10 +24,7 @@ fn series(gateway: &Gateway) -> BTreeSet<String> {
 
 /// What the process holds, in KiB.
 fn resident(gateway: &Gateway) -> u64 {
-    let file = format!("/proc/{}/status", gateway.process.id());
-    let status = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+    gateway.process.resident_kib().expect("VmRSS")
 }
 
 /// One request whose name nobody has seen before; gives the status that it must get.

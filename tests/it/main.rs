@@ -29,6 +29,7 @@ mod handover;
 mod house;
 mod listing;
 mod live_config;
+mod load;
 mod names;
 mod packaging;
 mod page;

@@ -2,18 +2,17 @@
 //! call ends on the generation it began with.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sluice_tests::gateway::{Gateway, replace};
 use sluice_tests::mock::{Gate, Mock, Script};
 
+use crate::load::{FORBIDDEN, Load};
 use crate::plugins_support::{PATIENT, asking, before, component, contains, says, start, text_of};
 use crate::support::{CHAT, DONE, finish_event, role_event, stream_until, text_event};
 
 const REPLACEMENTS: usize = 500;
-const FORBIDDEN: &str = "the forbidden word";
 
 /// The same component with a description of `size` bytes at its end: another file, as good as the first.
 fn version(component: &[u8], size: usize) -> Vec<u8> {
@@ -23,69 +22,8 @@ fn version(component: &[u8], size: usize) -> Vec<u8> {
     [component, &[0], &length, &[1, b'v'], &vec![0; size]].concat()
 }
 
-/// Calls without pause until told to stop; what should not have happened is kept.
-struct Load {
-    stop: AtomicBool,
-    served: AtomicUsize,
-    refused: AtomicUsize,
-    failures: Mutex<Vec<String>>,
-}
-
-impl Load {
-    fn new() -> Load {
-        Load {
-            stop: AtomicBool::new(false),
-            served: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
-            failures: Mutex::default(),
-        }
-    }
-
-    fn fail(&self, text: String) {
-        self.failures.lock().unwrap().push(text);
-    }
-
-    fn clean(&self, gateway: &Gateway, stream: bool) {
-        while !self.stop.load(Ordering::SeqCst) {
-            let reply = gateway.post(CHAT, asking("a clean question", stream));
-            let whole = reply.status == 200 && text_of(&reply) == "fine words";
-            if !whole || (stream && !reply.text().ends_with(DONE)) {
-                self.fail(format!("stream {stream}: {} {}", reply.status, reply.text()));
-            }
-            self.served.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn forbidden(&self, gateway: &Gateway) {
-        while !self.stop.load(Ordering::SeqCst) {
-            let stream = self.refused.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
-            let reply = gateway.post(CHAT, asking(FORBIDDEN, stream));
-            if reply.status != 400 || !reply.text().contains("content_filter") {
-                self.fail(format!("not refused: {} {}", reply.status, reply.text()));
-            }
-        }
-    }
-
-    /// Stops on drop, so that a failed check does not leave the others calling for ever.
-    fn stopper(&self) -> impl Drop + '_ {
-        struct Stop<'a>(&'a AtomicBool);
-        impl Drop for Stop<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
-        Stop(&self.stop)
-    }
-}
-
 fn guard_yaml(order: usize) -> String {
     format!("order: {order}\n{PATIENT}\nsettings: {{ words: [forbidden, extra{order}] }}\n")
-}
-
-/// KiB of the gateway in memory, where the system tells.
-fn resident(gateway: &Gateway) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).ok()?;
-    status.lines().find(|line| line.starts_with("VmRSS:"))?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// One replacement of the guard or of its neighbour. With `wait`, until the gateway has taken it or refused it.
@@ -157,11 +95,11 @@ fn five_hundred_replacements_fail_no_call_and_open_no_gap() {
     let mock = Mock::start();
     says(&mock, &["fine ", "words"]);
     let gateway = before(&mock, "").start();
-    let load = Load::new();
+    let load = Load::default();
     std::thread::scope(|scope| {
         let stop = load.stopper();
-        scope.spawn(|| load.clean(&gateway, false));
-        scope.spawn(|| load.clean(&gateway, true));
+        scope.spawn(|| load.clean(&gateway, "p/m", None, false, "fine words"));
+        scope.spawn(|| load.clean(&gateway, "p/m", None, true, "fine words"));
         sluice_tests::wait_for("the load to run", || (load.served.load(Ordering::SeqCst) > 20).then_some(()));
         std::fs::write(gateway.plugins().join("guard.yaml"), guard_yaml(100)).unwrap();
         std::fs::write(gateway.plugins().join("neighbour.wasm"), component("nop")).unwrap();
@@ -178,21 +116,20 @@ fn five_hundred_replacements_fail_no_call_and_open_no_gap() {
             replacement(&gateway, number, number % 11 < 2);
             // Pace: the load sees each state for at least one call.
             let seen = load.served.load(Ordering::SeqCst);
-            sluice_tests::wait_for("another call", || (load.served.load(Ordering::SeqCst) > seen).then_some(()));
+            load.wait_more(seen);
             if number == REPLACEMENTS / 5 {
-                after_a_fifth = resident(&gateway);
+                after_a_fifth = gateway.process.resident_kib();
             }
-            assert!(load.failures.lock().unwrap().is_empty(), "{number}: {:?}", load.failures.lock().unwrap());
+            load.is_clean();
         }
         let generations = gateway.plugin_states()["generation"].as_u64().unwrap() - generation;
         assert!(generations > 30, "only {generations} generations");
         drop(stop);
-        if let (Some(early), Some(late)) = (after_a_fifth, resident(&gateway)) {
+        if let (Some(early), Some(late)) = (after_a_fifth, gateway.process.resident_kib()) {
             assert!(late < early + 64 * 1024, "resident: {early} KiB, then {late} KiB");
         }
     });
-    let failures = load.failures.lock().unwrap();
-    assert!(failures.is_empty(), "{} calls failed: {:?}", failures.len(), failures.first());
+    load.is_clean();
     assert!(load.refused.load(Ordering::SeqCst) > 100);
     let passed = mock.exchanges("p").iter().filter(|exchange| contains(&exchange.body, "forbidden")).count();
     assert_eq!(passed, 0, "calls that the live guard should have stopped");

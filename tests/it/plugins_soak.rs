@@ -1,16 +1,16 @@
 //! Many reloads, good and bad, and edits of the configuration, while calls of every kind go on: none fails, none passes the guard that is
 //! live, memory stays, and what served before goes as soon as its last call has ended.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sluice_tests::gateway::{Gateway, Setup, replace};
 use sluice_tests::mock::Mock;
 
-use crate::plugins_support::{PATIENT, active, asking, component, contains, says, text_of};
-use crate::support::{CHAT, DONE, PROVIDER_KEY, row};
+use crate::load::Load;
+use crate::plugins_support::{PATIENT, active, component, contains, says};
+use crate::support::{PROVIDER_KEY, row};
 
 /// Rounds, each with one reload of every plugin of [`PLUGINS`]; and after so many rounds one is left out of the configuration's edits.
 const ROUNDS: usize = 250;
@@ -19,7 +19,6 @@ const ROUNDS_WITHOUT_EDIT: usize = 5;
 const WARM: usize = 40;
 /// Files of each plugin, beside the one it begins with.
 const VERSIONS: usize = 5;
-const FORBIDDEN: &str = "the forbidden word";
 const SAID: [&str; 3] = ["fine and sec", "ret ", "words"];
 const SHOWN: &str = "fine and *** words";
 
@@ -132,65 +131,6 @@ fn edit(gateway: &Gateway, mock: &Mock, number: usize) {
     });
 }
 
-/// Calls without pause; what should not have happened is kept.
-#[derive(Default)]
-struct Load {
-    stop: AtomicBool,
-    served: AtomicUsize,
-    refused: AtomicUsize,
-    failures: Mutex<Vec<String>>,
-}
-
-impl Load {
-    fn calls(&self, gateway: &Gateway, header: Option<(&str, &str)>, stream: bool) {
-        let body = asking("a clean question", stream).replace("\"p/m\"", "\"fast\"");
-        let headers: Vec<(&str, &str)> = [("content-type", "application/json")].into_iter().chain(header).collect();
-        while !self.stop.load(Ordering::SeqCst) {
-            let reply = gateway.call("POST", CHAT, &headers, body.as_bytes());
-            let whole = reply.status == 200 && text_of(&reply) == SHOWN && (!stream || reply.text().ends_with(DONE));
-            if !whole {
-                self.fail(format!("stream {stream}, {header:?}: {} {}", reply.status, reply.text()));
-            }
-            self.served.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn forbidden(&self, gateway: &Gateway) {
-        while !self.stop.load(Ordering::SeqCst) {
-            let stream = self.refused.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
-            let reply = gateway.post(CHAT, asking(FORBIDDEN, stream));
-            if reply.status != 400 || !reply.text().contains("content_filter") {
-                self.fail(format!("not refused: {} {}", reply.status, reply.text()));
-            }
-        }
-    }
-
-    fn fail(&self, text: String) {
-        self.failures.lock().unwrap().push(text);
-    }
-
-    #[track_caller]
-    fn is_clean(&self) {
-        let failures = self.failures.lock().unwrap();
-        assert!(failures.is_empty(), "{} calls failed: {:?}", failures.len(), failures.first());
-    }
-}
-
-/// Stops the load on drop, so that a failed check does not leave it calling for ever.
-struct Stopper<'a>(&'a AtomicBool);
-
-impl Drop for Stopper<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-/// KiB of the gateway in memory, where the system tells.
-fn resident(gateway: &Gateway) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).ok()?;
-    status.lines().find(|line| line.starts_with("VmRSS:"))?.split_whitespace().nth(1)?.parse().ok()
-}
-
 fn metric(gateway: &Gateway, name: &str) -> u64 {
     let text = gateway.get("/metrics").text();
     let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
@@ -233,18 +173,18 @@ fn a_thousand_reloads_and_two_hundred_edits_under_load() {
     let load = Load::default();
     let (mut edits, mut working) = (0, None);
     std::thread::scope(|scope| {
-        let stop = Stopper(&load.stop);
-        scope.spawn(|| load.calls(&gateway, None, false));
-        scope.spawn(|| load.calls(&gateway, None, true));
-        scope.spawn(|| load.calls(&gateway, Some(("x-hold", "1")), true));
+        let stop = load.stopper();
+        scope.spawn(|| load.clean(&gateway, "fast", None, false, SHOWN));
+        scope.spawn(|| load.clean(&gateway, "fast", None, true, SHOWN));
+        scope.spawn(|| load.clean(&gateway, "fast", Some(("x-hold", "1")), true, SHOWN));
         scope.spawn(|| load.forbidden(&gateway));
         for number in 1..=ROUNDS {
             let seen = load.served.load(Ordering::SeqCst);
             round(&gateway, &mock, number, &mut edits);
-            sluice_tests::wait_for("another call", || (load.served.load(Ordering::SeqCst) > seen).then_some(()));
+            load.wait_more(seen);
             load.is_clean();
             if number == WARM {
-                working = resident(&gateway);
+                working = gateway.process.resident_kib();
             }
         }
         drop(stop);
@@ -272,7 +212,7 @@ fn a_thousand_reloads_and_two_hundred_edits_under_load() {
         // What the allocator has yet to give back is no leak: it gets a moment.
         let mut last = 0;
         sluice_tests::wait_for(&format!("memory within a tenth of {working} KiB"), || {
-            last = resident(&gateway)?;
+            last = gateway.process.resident_kib()?;
             (last <= working + working / 10).then_some(())
         });
         println!("resident: {working} KiB after {WARM} rounds, {last} KiB at the end");

@@ -62,6 +62,12 @@ impl Process {
         self.child.id()
     }
 
+    /// KiB in memory; `None` where the system does not tell, or the process is gone.
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        status.lines().find(|line| line.starts_with("VmRSS:"))?.split_whitespace().nth(1)?.parse().ok()
+    }
+
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("wait for the child")
     }
