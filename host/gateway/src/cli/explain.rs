@@ -1,36 +1,27 @@
 //! `sluice config explain`: what a field is, and where its value comes from.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Explained, Overrides, Unexplained};
+use crate::config::{self, Explained, Unexplained};
 
 #[derive(Args, Debug)]
 pub struct Explain {
     /// A field (`providers.openai.timeouts.idle`, `keys[search-prod].team`) or a section; without it: all.
     path: Option<String>,
-    /// The configuration; without it ./sluice.yaml if there is one.
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// As `serve` would be told: addresses over the configuration's.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Vec<String>,
-    /// As `serve` would be told: another port.
-    #[arg(long, short, value_name = "PORT")]
-    port: Option<u16>,
-    /// As `serve` would be told: the plugins directory.
-    #[arg(long, value_name = "DIR")]
-    plugins: Option<PathBuf>,
+    /// As `serve` would be told.
+    #[command(flatten)]
+    chosen: super::Chosen,
 }
 
 pub fn run(asked: &Explain) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
-    let overrides = Overrides { listen: asked.listen.clone(), port: asked.port, plugins_dir: asked.plugins.clone() };
-    match config::explain(asked.config.as_deref(), asked.path.as_deref(), &env, &overrides) {
+    let overrides = asked.chosen.overrides();
+    let file = asked.chosen.config.as_deref();
+    match config::explain(file, asked.path.as_deref(), &env, &overrides) {
         Ok(fields) => {
-            if config::load(asked.config.as_deref(), &env, &overrides).is_err() {
+            if config::load(file, &env, &overrides).is_err() {
                 eprintln!("note: this configuration cannot be used as it is; `sluice check` says why");
             }
             super::print(&text(&fields))

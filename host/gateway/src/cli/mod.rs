@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::Overrides;
+
 /// An AI gateway: one address for every model provider, with policy as plugins.
 ///
 /// Without a command it serves. Point an application's base URL at http://localhost:8080/v1 (or /openai) and drop plugins into plugins/.
@@ -76,8 +78,9 @@ enum Command {
     },
 }
 
+/// Which configuration, and what the command line says over it.
 #[derive(Args, Debug)]
-struct Serve {
+struct Chosen {
     /// The configuration; without it ./sluice.yaml if there is one, else the built-in defaults.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -90,6 +93,18 @@ struct Serve {
     /// The plugins directory.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+}
+
+impl Chosen {
+    fn overrides(&self) -> Overrides {
+        Overrides { listen: self.listen.clone(), port: self.port, plugins_dir: self.plugins.clone() }
+    }
+}
+
+#[derive(Args, Debug)]
+struct Serve {
+    #[command(flatten)]
+    chosen: Chosen,
     /// Where the last good configuration and plugins are kept for a restart: a folder of this user alone. Without it
     /// $XDG_STATE_HOME/sluice, else ~/.local/state/sluice.
     #[arg(long, env = "SLUICE_STATE", value_name = "DIR")]

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::handover::Handover;
 use super::{LogFormat, Serve, notify, signals};
 use crate::app::{Core, DEMO_NOTE, Gateway, Process};
-use crate::config::{Clients, Config, Overrides};
+use crate::config::{Clients, Config};
 use crate::governance;
 use crate::live::{self, First, Live, Source};
 use crate::observe::access_log::Format;
@@ -40,10 +40,14 @@ pub fn run(serve: Serve) -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    let listen = if serve.listen.is_empty() { inherited.addresses() } else { serve.listen.clone() };
-    let overrides = Overrides { listen, port: serve.port, plugins_dir: serve.plugins.clone() };
-    let source = Source::new(serve.config.as_deref(), overrides, Box::new(|name| std::env::var(name).ok()));
-    let state = State::open(serve.state.as_deref(), &Identity::new(serve.config.as_deref(), serve.plugins.as_deref()));
+    let mut overrides = serve.chosen.overrides();
+    if overrides.listen.is_empty() {
+        overrides.listen = inherited.addresses();
+    }
+    let config = serve.chosen.config.as_deref();
+    let identity = Identity::new(config, overrides.plugins_dir.as_deref());
+    let source = Source::new(config, overrides, Box::new(|name| std::env::var(name).ok()));
+    let state = State::open(serve.state.as_deref(), &identity);
     let first = match live::first(&source, &state) {
         Ok(first) => first,
         Err(errors) => {
