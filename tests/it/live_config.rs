@@ -9,7 +9,7 @@ use sluice_tests::mock::{Gate, Mock, Script};
 use sluice_tests::wait_for;
 
 use crate::client_loop::Loop;
-use crate::plugins_support::{PATIENT, component};
+use crate::plugins_support::{PATIENT, active, component};
 use crate::support::{
     CHAT, DONE, PROVIDER_KEY, blamed, body, finish_event, reply, row, setup, stream_until, text_event,
 };
@@ -379,6 +379,29 @@ fn another_order_and_other_settings_of_the_chain_are_live() {
     replace(&file(&gateway), text(&mock, "a/m", &block("redbird")).as_bytes());
     wait_for("the other word", || (ask("redbird") == 400).then_some(()));
     assert_eq!(ask("bluebird"), 200);
+}
+
+#[test]
+fn finished_calls_go_to_the_version_that_an_edit_brought() {
+    let mock = two();
+    let chain = |fields: &str| {
+        format!(
+            "plugins: {{ chain: {{ usage-log: {{ {PATIENT}, settings: {{ format: logfmt, fields: [{fields}] }} }} }} }}\n"
+        )
+    };
+    let config = text(&mock, "a/m", &chain("id, outcome"));
+    let gateway =
+        Setup::config(config).env("MOCK_KEY", PROVIDER_KEY).plugin("usage-log.wasm", component("usage-log")).start();
+    active(&gateway, "usage-log");
+    assert_eq!(says(&gateway), "a");
+    wait_for("a line of the first version", || gateway.process.err.find(" outcome=ok"));
+    replace(&file(&gateway), text(&mock, "b/m", &chain("model, status")).as_bytes());
+    wait_says(&gateway, "b");
+    wait_for("a line of the second version", || gateway.process.err.find("model=fast status=200"));
+    // And nothing holds the first chain, or its configuration.
+    for gauge in ["sluice_chain_generations 1", "sluice_config_generations 1"] {
+        wait_for(gauge, || has_metric(&gateway, gauge).then_some(()));
+    }
 }
 
 #[test]

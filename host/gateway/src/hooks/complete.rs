@@ -1,17 +1,16 @@
 //! Runs `on-complete`: the documents of finished calls, in batches, on a thread of its own.
 //!
-//! Each plugin has a bounded queue by its name, so that a new version gets what the old one has not had. A plugin that is too slow loses
-//! documents, which is counted; it never slows a call. What a plugin has been given is not given again, whether it failed or not.
+//! Each plugin has a bounded queue by its name, so that a new version gets what the old one has not had, as soon as a call has met it. A
+//! plugin that is too slow loses documents, which is counted; it never slows a call. What a plugin has been given is not given again, whether it failed or not.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use sluice_sandbox::{ErrorKind, Hook};
 use tokio::sync::Notify;
 
-use crate::plugins::Plugins;
 use crate::plugins::chain::{Chain, Entry};
 
 /// A batch is handed over when it has this many documents, or when its first one has waited this long.
@@ -34,7 +33,6 @@ struct Shared {
     /// The thread has nothing left.
     done: Condvar,
     dropped: IntCounter,
-    plugins: OnceLock<Plugins>,
 }
 
 #[derive(Default)]
@@ -45,8 +43,10 @@ struct State {
 }
 
 struct Queue {
-    /// The newest version that is known of; it also serves what is left when the plugin has gone.
+    /// The newest version that a call has met: not the live chain's, because each configuration has a chain of its own.
     entry: Arc<Entry>,
+    /// Of the chain that it was in: a call that began earlier may end later.
+    generation: u64,
     documents: VecDeque<String>,
     bytes: usize,
     /// Since when the first document waits.
@@ -56,8 +56,8 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(entry: &Arc<Entry>, now: Instant) -> Queue {
-        Queue { entry: Arc::clone(entry), documents: VecDeque::new(), bytes: 0, since: now, busy: false }
+    fn new(entry: &Arc<Entry>, generation: u64, now: Instant) -> Queue {
+        Queue { entry: Arc::clone(entry), generation, documents: VecDeque::new(), bytes: 0, since: now, busy: false }
     }
 
     fn is_full(&self) -> bool {
@@ -91,20 +91,12 @@ struct Due {
 impl Outbox {
     /// `dropped` counts documents that no plugin got.
     pub fn new(dropped: IntCounter) -> Outbox {
-        Outbox(Arc::new(Shared {
-            state: Mutex::default(),
-            wake: Notify::new(),
-            done: Condvar::new(),
-            dropped,
-            plugins: OnceLock::new(),
-        }))
+        Outbox(Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), done: Condvar::new(), dropped }))
     }
 
-    /// Takes the document of a call that was served by `chain`, for every plugin of it that wants one. `plugins` is where newer versions
-    /// are found. The first call starts the thread.
-    pub fn push(&self, plugins: &Plugins, chain: &Chain, document: &[u8]) {
+    /// Takes the document of a call that was served by `chain`, for every plugin of it that wants one. The first call starts the thread.
+    pub fn push(&self, chain: &Chain, document: &[u8]) {
         let shared = &self.0;
-        shared.plugins.get_or_init(|| plugins.clone());
         let mut state = shared.lock();
         if !state.started {
             state.started = true;
@@ -116,7 +108,7 @@ impl Outbox {
         }
         let now = Instant::now();
         for entry in chain.entries.iter().filter(|entry| entry.has(Hook::OnComplete)) {
-            match state.push(entry, document, now) {
+            match state.push(entry, chain.generation, document, now) {
                 Pushed::Waits => {}
                 Pushed::Due => shared.wake.notify_one(),
                 Pushed::Full => shared.dropped.inc(),
@@ -151,8 +143,11 @@ enum Pushed {
 }
 
 impl State {
-    fn push(&mut self, entry: &Arc<Entry>, document: &[u8], now: Instant) -> Pushed {
-        let queue = self.queues.entry(Arc::clone(&entry.name)).or_insert_with(|| Queue::new(entry, now));
+    fn push(&mut self, entry: &Arc<Entry>, generation: u64, document: &[u8], now: Instant) -> Pushed {
+        let queue = self.queues.entry(Arc::clone(&entry.name)).or_insert_with(|| Queue::new(entry, generation, now));
+        if generation > queue.generation {
+            (queue.entry, queue.generation) = (Arc::clone(entry), generation);
+        }
         if queue.documents.len() >= MAX_DOCUMENTS || queue.bytes + document.len() > MAX_BYTES {
             return Pushed::Full;
         }
@@ -166,7 +161,7 @@ impl State {
     }
 
     /// Batches that are to go now, and when to look again.
-    fn due(&mut self, now: Instant, newest: impl Fn(&str) -> Option<Arc<Entry>>) -> (Vec<Due>, Option<Instant>) {
+    fn due(&mut self, now: Instant) -> (Vec<Due>, Option<Instant>) {
         let stopping = self.stopping;
         let mut due = Vec::new();
         let mut next: Option<Instant> = None;
@@ -175,9 +170,6 @@ impl State {
                 continue;
             }
             if stopping || queue.is_full() || now >= queue.since + BATCH_WAIT {
-                if let Some(entry) = newest(name) {
-                    queue.entry = entry;
-                }
                 due.push(Due { name: Arc::clone(name), entry: Arc::clone(&queue.entry), batch: queue.take() });
             } else {
                 let at = queue.since + BATCH_WAIT;
@@ -202,11 +194,6 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn newest(&self, name: &str) -> Option<Arc<Entry>> {
-        let chain = self.plugins.get()?.chain();
-        chain.entries.iter().find(|entry| &*entry.name == name && entry.has(Hook::OnComplete)).cloned()
-    }
 }
 
 fn work(shared: &Arc<Shared>) {
@@ -223,7 +210,7 @@ async fn hand_over(shared: &Arc<Shared>) {
     loop {
         let (due, next, over) = {
             let mut state = shared.lock();
-            let (due, next) = state.due(Instant::now(), |name| shared.newest(name));
+            let (due, next) = state.due(Instant::now());
             (due, next, state.stopping && state.queues.is_empty())
         };
         if over {

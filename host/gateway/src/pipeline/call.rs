@@ -234,7 +234,7 @@ impl Drop for Settle {
         let core = &self.core;
         observe::tell(&self.record, self.outcome, total, &core.log, Some(&core.recent), |document| {
             if let Some(chain) = &self.told {
-                core.outbox.push(&core.plugins, chain, document);
+                core.outbox.push(chain, document);
             }
         });
         if let Some(kept) = self.kept.take() {
