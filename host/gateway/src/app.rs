@@ -1,6 +1,7 @@
 //! What all calls share, built once from one configuration, and what one serving thread adds to it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,43 +28,45 @@ use crate::state::State;
 pub const DEMO_NOTE: &str =
     "No provider is configured: set OPENAI_API_KEY, or add a provider to sluice.yaml, and start Sluice again.";
 
-/// What one configuration makes, immutable and shared by all serving threads. What outlives a configuration is shared into the next one.
+/// What one configuration makes, immutable and shared by all serving threads.
 pub struct Core {
     pub config: Config,
     pub providers: Vec<Provider>,
     pub keys: Keys,
     pub plugins: Plugins,
-    pub metrics: Arc<Metrics>,
-    pub log: Arc<AccessLog>,
     /// The server's part of the configuration.
     pub options: Arc<Options>,
     /// How requests to providers leave the machine.
     pub way: Arc<Way>,
-    /// What providers list themselves. Outlives configurations, so that an edit costs no list.
-    pub listings: Arc<Listings>,
-    /// The last calls, for the page.
-    pub recent: Arc<Recent>,
-    /// What a restart finds.
-    pub state: State,
-    /// Finished calls on their way to `on-complete`.
-    pub outbox: Arc<Outbox>,
     /// The demo provider's name in records.
     pub echo: Arc<str>,
-    /// Seconds since 1970, shown as the age of models.
-    pub started: u64,
     no_provider: ProviderMetrics,
+    lasting: Arc<Lasting>,
     _counted: Counted,
 }
 
-/// What outlives a configuration.
-struct Lasting {
-    metrics: Arc<Metrics>,
-    log: Arc<AccessLog>,
-    recent: Arc<Recent>,
-    listings: Arc<Listings>,
-    outbox: Arc<Outbox>,
-    state: State,
-    started: u64,
+/// What outlives a configuration: each core has it from the one before, and shows it as its own.
+pub struct Lasting {
+    pub metrics: Arc<Metrics>,
+    pub log: AccessLog,
+    /// The last calls, for the page.
+    pub recent: Recent,
+    /// What providers list themselves, so that an edit costs no list.
+    pub listings: Arc<Listings>,
+    /// Finished calls on their way to `on-complete`.
+    pub outbox: Outbox,
+    /// What a restart finds.
+    pub state: State,
+    /// Seconds since 1970, shown as the age of models.
+    pub started: u64,
+}
+
+impl Deref for Core {
+    type Target = Lasting;
+
+    fn deref(&self) -> &Lasting {
+        &self.lasting
+    }
 }
 
 /// Counts the configurations that are still alive.
@@ -92,16 +95,15 @@ impl Core {
         let log =
             AccessLog::start(format, metrics.log_dropped.clone()).map_err(|error| format!("access log: {error}"))?;
         let way = Way::new(&config.network)?;
-        let outbox = Arc::new(Outbox::new(metrics.complete_dropped.clone()));
-        let lasting = Lasting {
+        let lasting = Arc::new(Lasting {
+            outbox: Outbox::new(metrics.complete_dropped.clone()),
             metrics,
-            log: Arc::new(log),
-            recent: Arc::default(),
+            log,
+            recent: Recent::default(),
             listings: Arc::default(),
-            outbox,
             state,
             started: unix_seconds(),
-        };
+        });
         Core::build(config, way, &lasting, |config| Plugins::start(&config.plugins, &lasting.metrics, &lasting.state))
     }
 
@@ -113,16 +115,7 @@ impl Core {
     pub fn next(&self, config: Config) -> Result<Core, String> {
         let same_way = config.network == self.config.network;
         let way = if same_way { Arc::clone(&self.way) } else { Way::new(&config.network)? };
-        let lasting = Lasting {
-            metrics: Arc::clone(&self.metrics),
-            log: Arc::clone(&self.log),
-            recent: Arc::clone(&self.recent),
-            listings: Arc::clone(&self.listings),
-            outbox: Arc::clone(&self.outbox),
-            state: self.state.clone(),
-            started: self.started,
-        };
-        Core::build(config, way, &lasting, |config| {
+        Core::build(config, way, &self.lasting, |config| {
             if config.plugins == self.config.plugins {
                 return Ok(self.plugins.clone());
             }
@@ -133,7 +126,7 @@ impl Core {
     fn build(
         config: Config,
         way: Arc<Way>,
-        lasting: &Lasting,
+        lasting: &Arc<Lasting>,
         plugins: impl FnOnce(&Config) -> Result<Plugins, String>,
     ) -> Result<Core, String> {
         let metrics = &lasting.metrics;
@@ -146,15 +139,9 @@ impl Core {
             options: Arc::new(options(&config)),
             way,
             echo: Arc::from("echo"),
-            started: lasting.started,
             providers,
             plugins,
-            metrics: Arc::clone(metrics),
-            log: Arc::clone(&lasting.log),
-            recent: Arc::clone(&lasting.recent),
-            listings: Arc::clone(&lasting.listings),
-            outbox: Arc::clone(&lasting.outbox),
-            state: lasting.state.clone(),
+            lasting: Arc::clone(lasting),
             _counted: Counted::new(&metrics.config_generations),
             config,
         })
@@ -199,28 +186,14 @@ pub struct Gateway {
     pub cut: Rc<Cut>,
     /// Tells the readiness page that the gateway is stopping.
     pub shutdown: Shutdown,
-    pub process: Arc<Process>,
-}
-
-/// What is so for the life of the process.
-#[derive(Debug)]
-pub struct Process {
     /// Where it listens, with the ports that were chosen.
-    pub listen: Vec<SocketAddr>,
-    /// Seconds since 1970.
-    pub started: u64,
-}
-
-impl Process {
-    pub fn new(listen: &[SocketAddr]) -> Arc<Process> {
-        Arc::new(Process { listen: listen.to_vec(), started: unix_seconds() })
-    }
+    pub listen: Arc<[SocketAddr]>,
 }
 
 impl Gateway {
-    pub fn new(live: Arc<Live>, shutdown: Shutdown, process: Arc<Process>) -> Gateway {
+    pub fn new(live: Arc<Live>, shutdown: Shutdown, listen: Arc<[SocketAddr]>) -> Gateway {
         let finisher = Finisher::new(live.core().metrics.finish_dropped.clone());
-        Gateway { live, clients: Clients::default(), finisher, cut: Rc::default(), shutdown, process }
+        Gateway { live, clients: Clients::default(), finisher, cut: Rc::default(), shutdown, listen }
     }
 
     /// What is in force now. A call keeps the one that it was admitted under.

@@ -71,7 +71,7 @@ impl Site for Gateway {
             ..Record::default()
         };
         // Who strays makes no call: whoever looks for holes must not push calls out of the ring, or look like many in the metrics.
-        let recent = road.map(|_| &*core.recent);
+        let recent = road.map(|_| &core.recent);
         if recent.is_some() {
             core.provider_metrics(None).ended(Outcome::Refused, None);
         }
@@ -96,9 +96,9 @@ impl Site for Gateway {
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 server::with_type(StatusCode::OK, kind, core.metrics.render())
             }
-            Page::Status => ui::document(api::status(core, &self.live.status(), &self.process, self.stopping())),
+            Page::Status => ui::document(api::status(core, &self.live.status(), &self.listen, self.stopping())),
             Page::Plugins => ui::document(core.plugins.render().to_string()),
-            Page::Calls => ui::document(api::calls(&core.recent, &self.process, api::after(query))),
+            Page::Calls => ui::document(api::calls(core, api::after(query))),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
-use sluice::app::{Core, Gateway, Process};
+use sluice::app::{Core, Gateway};
 use sluice::config::{self, Overrides};
 use sluice::exchange::{Inbound, Operation, Road};
 use sluice::live::Live;
@@ -154,7 +154,7 @@ fn gateway(folder: &Path, provider: SocketAddr, plugins: &[(&str, &[u8])], more:
     let overrides = Overrides { plugins_dir: Some(dir), ..Overrides::default() };
     let config = config::load(Some(&file), &|_| None, &overrides).unwrap_or_else(|errors| panic!("{errors}"));
     let live = Live::new(Core::new(config, Format::Off, sluice::state::State::default()).unwrap(), None);
-    Rc::new(Gateway::new(live, Shutdown::default(), Process::new(&[])))
+    Rc::new(Gateway::new(live, Shutdown::default(), [].into()))
 }
 
 /// One call to the last byte of its reply; gives its allocations and what the client got.

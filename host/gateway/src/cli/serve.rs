@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 #[cfg(unix)]
 use super::handover::Handover;
 use super::{LogFormat, Serve, notify, signals};
-use crate::app::{Core, DEMO_NOTE, Gateway, Process};
+use crate::app::{Core, DEMO_NOTE, Gateway};
 use crate::config::{Clients, Config};
 use crate::governance;
 use crate::live::{self, First, Live, Source};
@@ -92,12 +93,12 @@ fn start(source: Source, first: First, format: Format, state: State, inherited: 
     #[cfg(not(unix))]
     let _ = activated;
     let shutdown = Shutdown::default();
-    let process = Process::new(listening.addresses());
+    let addresses: Arc<[SocketAddr]> = listening.addresses().into();
     let shared = Arc::clone(&live);
     let draining = shutdown.clone();
-    let about = Arc::clone(&process);
+    let listen = Arc::clone(&addresses);
     let running = server::serve(listening, &shutdown, move |_thread| {
-        Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone(), Arc::clone(&about))))
+        Ok(Rc::new(Gateway::new(Arc::clone(&shared), draining.clone(), Arc::clone(&listen))))
     })
     .map_err(|error| anyhow!(error))?;
     signals::handle(
@@ -112,7 +113,7 @@ fn start(source: Source, first: First, format: Format, state: State, inherited: 
     if let Some(text) = accepted {
         core.state.keep_config(text.as_bytes());
     }
-    for address in &process.listen {
+    for address in addresses.iter() {
         tracing::info!("listening on http://{address}");
     }
     banner(&core);

@@ -2,12 +2,13 @@
 //!
 //! They name keys and never show one, and hold no text of a request or reply. Fields are only ever added.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
-use crate::app::{Core, DEMO_NOTE, Process, unix_seconds};
+use crate::app::{Core, DEMO_NOTE, unix_seconds};
 use crate::config::{self, Clients};
 use crate::live::{State, Status};
-use crate::observe::recent::Recent;
 use crate::providers::Provider;
 
 /// Whether calls are served, in one word, and why they are not.
@@ -23,7 +24,7 @@ fn readiness(core: &Core, live: &Status, stopping: bool) -> (&'static str, Optio
 }
 
 /// `GET /api/status`.
-pub fn status(core: &Core, live: &Status, process: &Process, stopping: bool) -> String {
+pub fn status(core: &Core, live: &Status, listen: &[SocketAddr], stopping: bool) -> String {
     let config = &core.config;
     let (status, reason) = readiness(core, live, stopping);
     let clients = match config.server.clients {
@@ -43,11 +44,11 @@ pub fn status(core: &Core, live: &Status, process: &Process, stopping: bool) -> 
         "status": status,
         "reason": reason,
         "problems": core.plugins.troubles(),
-        "started": process.started,
-        "uptime_s": unix_seconds().saturating_sub(process.started),
+        "started": core.started,
+        "uptime_s": unix_seconds().saturating_sub(core.started),
         "demo": config.demo,
         "note": config.demo.then_some(DEMO_NOTE),
-        "listen": process.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "listen": listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "clients": clients,
         "keys": config.keys.iter().map(|key| &key.name).collect::<Vec<_>>(),
         "config": configuration(config, live),
@@ -88,9 +89,9 @@ fn provider(provider: &Provider) -> Value {
 
 /// `GET /api/calls`: the finished calls after number `after`, oldest first, and the number of the newest one. `started` tells one process
 /// from the next, whose numbers begin again.
-pub fn calls(recent: &Recent, process: &Process, after: u64) -> String {
-    let (newest, documents) = recent.since(after);
-    let mut out = format!("{{\"started\":{},\"newest\":{newest},\"calls\":[", process.started);
+pub fn calls(core: &Core, after: u64) -> String {
+    let (newest, documents) = core.recent.since(after);
+    let mut out = format!("{{\"started\":{},\"newest\":{newest},\"calls\":[", core.started);
     for (at, document) in documents.iter().enumerate() {
         if at > 0 {
             out.push(',');
