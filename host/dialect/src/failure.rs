@@ -7,6 +7,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::Dialect;
+
 /// Who caused the failure. Sent to the client as `x-sluice-error-source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -35,6 +39,43 @@ pub enum Retry {
     NextTarget,
 }
 
+/// What kind of failure it is, whatever a dialect calls it. Each dialect has words for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The request is wrong.
+    Invalid,
+    /// The credentials are.
+    Auth,
+    /// They are good, and not for this.
+    Permission,
+    /// No such model, path or object.
+    NotFound,
+    /// The prompt does not fit into the model.
+    ContextLength,
+    /// The body is too large.
+    TooLarge,
+    /// A filter of the provider refuses the content.
+    ContentFilter,
+    /// The account is out of money or of its quota.
+    Quota,
+    /// Too fast; a later try may pass.
+    RateLimit,
+    /// The provider has no room.
+    Overloaded,
+    /// The model or the provider cannot do what was asked.
+    Unsupported,
+    Timeout,
+    Server,
+}
+
+/// A provider's error reply as it came, for a client of the same dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    pub dialect: Dialect,
+    /// A JSON object in that dialect's shape, without secrets, addresses and traces.
+    pub body: Bytes,
+}
+
 /// A failed call: rendered by the client's dialect (`openai_chat::error::render`), logged by the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -54,6 +95,10 @@ pub struct Failure {
     pub detail: String,
     /// The provider's or our own wish, sent as `retry-after` in whole seconds.
     pub retry_after: Option<Duration>,
+    /// Where whoever found the failure knows; else it follows from the status.
+    pub class: Option<Class>,
+    /// The provider's own words, where they may pass as they are.
+    pub original: Option<Box<Original>>,
     /// Headers that travel with the refusal (`retry-after` as the provider spelt it, a denial's `x-` headers).
     pub headers: Vec<(String, String)>,
 }
@@ -76,8 +121,33 @@ impl Failure {
             message: message.into(),
             detail: String::new(),
             retry_after: None,
+            class: None,
+            original: None,
             headers: Vec::new(),
         }
+    }
+
+    /// What kind of failure this is.
+    pub fn class(&self) -> Class {
+        self.class.unwrap_or(match self.status {
+            401 => Class::Auth,
+            402 => Class::Quota,
+            403 => Class::Permission,
+            404 => Class::NotFound,
+            408 | 504 => Class::Timeout,
+            413 => Class::TooLarge,
+            429 => Class::RateLimit,
+            503 | 529 => Class::Overloaded,
+            501 => Class::Unsupported,
+            500.. => Class::Server,
+            _ => Class::Invalid,
+        })
+    }
+
+    #[must_use]
+    pub fn with_class(mut self, class: Class) -> Failure {
+        self.class = Some(class);
+        self
     }
 
     /// The client sent something that cannot be served: 400.

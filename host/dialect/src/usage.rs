@@ -17,6 +17,9 @@ pub struct Usage {
     /// Completion tokens that were not reasoning.
     pub output: u64,
     pub reasoning: u64,
+    /// Tokens that the provider reported in two classes at once (a cache count above the prompt): whoever writes a total of the prompt in a
+    /// dialect takes them off again, so that the client reads what the provider said. 0 nearly always; where it is not, the log says so.
+    pub overlap: u64,
 }
 
 impl Usage {
@@ -102,7 +105,7 @@ impl Counts {
             let reasoning = reasoning.min(completion);
             (completion - reasoning, reasoning)
         };
-        Some(Usage { input: prompt - cache_read - cache_write, cache_read, cache_write, output, reasoning })
+        Some(Usage { input: prompt - cache_read - cache_write, cache_read, cache_write, output, reasoning, overlap: 0 })
     }
 }
 

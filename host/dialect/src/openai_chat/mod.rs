@@ -4,9 +4,12 @@
 //! what every policy can see.
 
 pub mod answer;
+mod api;
 pub mod echo;
 pub mod error;
 mod parts;
 pub mod reply;
 pub mod request;
 pub mod stream;
+
+pub use api::Api;

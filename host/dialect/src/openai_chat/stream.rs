@@ -13,34 +13,15 @@ mod splice;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 
-use std::fmt;
 use std::ops::Range;
 
-use crate::json::SyntaxError;
 use crate::text::Kind;
 
 pub use analyse::analyse;
-pub use glance::{Glance, glance};
+pub use glance::glance;
+
+pub use crate::stream::{Glance, NotJson};
 pub(crate) use splice::{Edits, Says, refusing_reason, synthesise};
-
-/// Why the data of an event cannot be an event of a chat completion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotJson {
-    Syntax(SyntaxError),
-    /// Valid JSON, but an array, a number or another value that is not an object.
-    NotObject,
-}
-
-impl fmt::Display for NotJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotJson::Syntax(error) => write!(f, "not JSON: {error}"),
-            NotJson::NotObject => f.write_str("not a JSON object"),
-        }
-    }
-}
-
-impl std::error::Error for NotJson {}
 
 /// Where in a choice a text stands. Texts at the same place of the same choice are one piece, for clients concatenate them; only [`Place::Loose`]
 /// is a piece each time.

@@ -35,7 +35,7 @@ pub async fn collect(feed: &mut Feed, max: usize, withhold_usage: bool) -> Resul
                         frames.push_back(frame);
                         return Ok(Held::Overflow(frames));
                     }
-                    if !(withhold_usage && glance.empty_choices && glance.usage.is_some()) {
+                    if !(withhold_usage && glance.only_usage) {
                         events.extend_from_slice(&frame.raw);
                     }
                     frames.push_back(frame);

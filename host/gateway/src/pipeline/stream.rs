@@ -163,7 +163,7 @@ impl Pump {
                 };
                 match item {
                     Item::Event { frame, data, glance } => {
-                        if self.withhold_usage && glance.empty_choices && glance.usage.is_some() {
+                        if self.withhold_usage && glance.only_usage {
                             continue;
                         }
                         match &mut self.deltas {

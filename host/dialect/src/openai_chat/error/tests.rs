@@ -1,4 +1,8 @@
 use super::*;
+use crate::clean;
+use crate::failure::{Blame, Retry};
+use crate::told::MAX_MESSAGE;
+use std::borrow::Cow;
 
 fn from(status: u16, body: &str) -> Failure {
     from_provider(status, Some("application/json"), body.as_bytes())

@@ -3,25 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::NotJson;
 use crate::json;
+use crate::stream::{Glance, NotJson};
 use crate::text::walk;
 use crate::usage::Usage;
-
-/// What a stream that passes through has to know of an event. The data was a JSON object; anything else is [`NotJson`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Glance {
-    /// In some choice: non-empty text, reasoning, refusal or audio, or a tool call's name or arguments. It resets deadlines.
-    pub content: bool,
-    /// How many choices end here: `finish_reason` is neither null nor `""`.
-    pub finished: u32,
-    /// From `usage` or `x_groq.usage`.
-    pub usage: Option<Usage>,
-    /// `choices` is missing, null or `[]`.
-    pub empty_choices: bool,
-    /// `error` is there and not null.
-    pub error: bool,
-}
 
 /// Looks at the data of one event; reads it twice (syntax, then members), allocates nothing.
 pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
@@ -30,7 +15,7 @@ pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
     if data.get(start) != Some(&b'{') {
         return Err(NotJson::NotObject);
     }
-    let mut found = Glance { empty_choices: true, ..Glance::default() };
+    let mut found = Glance { only_usage: true, ..Glance::default() };
     walk::members(data, start, |key, at| {
         let key = name(data, &key);
         if &*key == b"choices" {
@@ -49,6 +34,7 @@ pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
         }
         Some(end)
     });
+    found.only_usage &= found.usage.is_some();
     Ok(found)
 }
 
@@ -81,7 +67,7 @@ fn usage_at(data: &[u8], range: Range<usize>) -> Option<Usage> {
 
 /// A message beside a delta repeats what earlier events brought, so it counts only alone.
 fn look_at_choice(data: &[u8], at: usize, found: &mut Glance) -> Option<usize> {
-    found.empty_choices = false;
+    found.only_usage = false;
     let (mut delta, mut message) = (false, None);
     let end = walk::members(data, at, |key, at| {
         let key = name(data, &key);

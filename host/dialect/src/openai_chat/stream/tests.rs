@@ -81,17 +81,17 @@ fn a_glance_reads_ends_usage_and_errors() {
     let look = |data: &str| glance(data.as_bytes()).unwrap();
     let usage = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
     let last = look(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
-    assert!(last.empty_choices && last.usage.is_some_and(|usage| usage.input == 3 && usage.output == 2));
+    assert!(last.only_usage && last.usage.is_some_and(|usage| usage.input == 3 && usage.output == 2));
     let groq =
         look(&format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"stop"}}],"x_groq":{{"usage":{usage}}}}}"#));
-    assert!(!groq.empty_choices && groq.usage.is_some());
+    assert!(!groq.only_usage && groq.usage.is_some());
     assert_eq!(groq.finished, 1);
     let two = look(
         r#"{"choices":[{"finish_reason":"stop"},{"finish_reason":"length"},{"finish_reason":null}],"usage":null}"#,
     );
     assert_eq!((two.finished, two.usage), (2, None));
     assert_eq!(look(r#"{"choices":[{"finish_reason":""}]}"#).finished, 0);
-    assert!(look("{}").empty_choices && look(r#"{"choices":null}"#).empty_choices);
+    assert!(!look("{}").only_usage && !look(r#"{"choices":null}"#).only_usage);
     assert!(look(r#"{"error":{"message":"x"}}"#).error);
     assert!(!look(r#"{"error":null}"#).error);
     assert!(look(r#"{"choices":[{"message":{"content":"a"}}]}"#).content);

@@ -8,7 +8,7 @@ const ADDRESS: &str = "[address]";
 const PATH: &str = "[path]";
 
 /// A message for the client, at most `max` characters; `None` where nothing readable is left.
-pub(super) fn message(text: &str, max: usize) -> Option<String> {
+pub(crate) fn message(text: &str, max: usize) -> Option<String> {
     // Cleaning looks at more than it keeps, so that a cut never leaves half a key that no longer looks like one.
     let text = before_trace(head(text, max * 4));
     if is_markup(text) {
@@ -21,12 +21,17 @@ pub(super) fn message(text: &str, max: usize) -> Option<String> {
 }
 
 /// A `type`, `code` or `param`: like a message, but never a sentence's length.
-pub(super) fn word(text: &str, max: usize) -> Option<String> {
+pub(crate) fn word(text: &str, max: usize) -> Option<String> {
     message(text, max).filter(|word| !word.contains(['<', '>']))
 }
 
+/// Whether a text may be shown as it is.
+pub(crate) fn is_clean(text: &str) -> bool {
+    !is_markup(text) && before_trace(text).len() == text.len() && hide_places(&hide_secrets(text)) == text
+}
+
 /// A line for the operator's log: addresses may stay, secrets may not.
-pub(super) fn log_line(text: &str, max: usize) -> String {
+pub(crate) fn log_line(text: &str, max: usize) -> String {
     shortened(&hide_secrets(&one_line(text)), max)
 }
 
