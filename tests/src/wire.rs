@@ -19,7 +19,9 @@ pub struct Case {
     /// Whether the request asked for a stream.
     pub stream: bool,
     pub tags: Vec<String>,
-    /// The request's body as recorded.
+    /// The path and query asked, where they were kept.
+    pub path: String,
+    /// The request's body as recorded; empty where the source kept only the reply.
     pub request: Vec<u8>,
     pub status: u16,
     /// Names in lower case.
@@ -67,6 +69,8 @@ struct Row {
     provider: String,
     operation: String,
     #[serde(default)]
+    path: String,
+    #[serde(default)]
     tags: Vec<String>,
     request: Box<RawValue>,
     response: Response,
@@ -86,9 +90,19 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("wire")
 }
 
-/// All cases, by provider and name.
+/// All chat-completions cases, by provider and name.
 pub fn load() -> Vec<Case> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
+    all(folder())
+}
+
+/// The cases in one folder beside them, by provider and name: `anthropic`, `responses` and `gemini` for the dialects of those names,
+/// `embeddings`, `counts`, and `replies` for chat-completions replies whose request is not known.
+pub fn under(name: &str) -> Vec<Case> {
+    all(folder().join(name))
+}
+
+fn all(folder: PathBuf) -> Vec<Case> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the folder of recorded cases")
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
@@ -116,9 +130,10 @@ fn read(path: &PathBuf) -> Vec<Case> {
         let case = Case {
             name: row.name,
             provider: row.provider,
-            stream: row.operation == "chat-stream",
+            stream: row.operation.ends_with("-stream"),
             tags: row.tags,
-            request: row.request.get().as_bytes().to_vec(),
+            path: row.path,
+            request: Some(row.request.get()).filter(|body| *body != "null").unwrap_or_default().as_bytes().to_vec(),
             status: row.response.status,
             headers,
             body: row.response.body.into_bytes(),
@@ -143,6 +158,23 @@ mod tests {
         for case in &cases {
             assert_eq!(case.pieces().concat(), case.body, "{}", case.name);
             crate::json::members(&case.request);
+        }
+    }
+
+    #[test]
+    fn every_dialect_with_streams_and_errors() {
+        for (folder, least) in
+            [("anthropic", 170), ("responses", 280), ("gemini", 190), ("counts", 20), ("embeddings", 60)]
+        {
+            let cases = under(folder);
+            assert!(cases.len() >= least, "{folder}: {}", cases.len());
+            assert!(
+                cases.iter().all(|case| case.path.starts_with('/') && case.pieces().concat() == case.body),
+                "{folder}"
+            );
+        }
+        for folder in ["anthropic", "responses", "gemini", "replies"] {
+            assert!(under(folder).iter().any(|case| case.stream && case.status == 200), "{folder}");
         }
     }
 }
