@@ -220,6 +220,19 @@ impl Hold {
         }
     }
 
+    /// A block is over: its piece gets its last window. `raw` keeps its place in the stream, behind all of the block's text.
+    pub(crate) fn push_close(&mut self, choice: u32, block: u32, raw: Bytes) {
+        self.offered = false;
+        self.close(|piece| piece.choice == choice && piece.place == Place::Block(block));
+        self.queue.push(Entry::Close(choice, block, raw));
+        self.weigh_queue();
+    }
+
+    /// Whether a text of the choice was changed so far.
+    pub(crate) fn has_changed(&self, choice: u32) -> bool {
+        self.choices.iter().any(|state| state.index == choice && state.changed.has(None))
+    }
+
     /// The provider is done: every piece that is still open gets its last window.
     pub fn end(&mut self) {
         self.offered = false;

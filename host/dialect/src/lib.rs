@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod document;
 pub mod failure;
 pub mod gemini;
+pub mod guard;
 pub mod hold;
 pub mod hub;
 pub mod json;

@@ -14,6 +14,7 @@ impl Hold {
             let ready = match self.queue.front() {
                 None => break,
                 Some(Entry::Opaque(_)) => true,
+                Some(Entry::Close(choice, block, _)) => self.is_closed(*choice, *block),
                 Some(Entry::Refusal(choice)) => self.is_drained(*choice),
                 Some(Entry::End(_)) => self.pieces.iter().all(|piece| piece.drained),
                 Some(Entry::Event(framed)) => self.is_ready(framed),
@@ -25,6 +26,10 @@ impl Hold {
             match self.queue.pop() {
                 None => break,
                 Some(Entry::Opaque(raw)) => out.push(raw),
+                Some(Entry::Close(choice, block, raw)) => {
+                    self.flush(out, |piece| piece.choice == choice && piece.place == Place::Block(block));
+                    out.push(raw);
+                }
                 Some(Entry::Refusal(choice)) => {
                     self.flush_spills(Some(choice), out);
                     out.push(made(&synthesise(&self.template, choice, Says::Refused)));
@@ -43,6 +48,12 @@ impl Hold {
     /// Every piece of the choice has left the last stage.
     fn is_drained(&self, choice: u32) -> bool {
         self.pieces.iter().all(|piece| piece.choice != choice || piece.drained)
+    }
+
+    /// The block's text, if it had any, has left the last stage.
+    fn is_closed(&self, choice: u32, block: u32) -> bool {
+        let own = |piece: &&Piece| piece.choice == choice && piece.place == Place::Block(block);
+        self.pieces.iter().filter(own).all(|piece| piece.drained)
     }
 
     fn is_ready(&self, framed: &Framed) -> bool {
@@ -187,8 +198,12 @@ impl Hold {
 
     /// Says what stages added at the end of pieces whose frames had left.
     fn flush_spills(&mut self, choice: Option<u32>, out: &mut Vec<Bytes>) {
-        let of_choice = |piece: &&mut Piece| choice.is_none_or(|choice| choice == piece.choice);
-        for piece in self.pieces.iter_mut().filter(of_choice).filter(|piece| piece.drained && !piece.spill.is_empty()) {
+        self.flush(out, |piece| choice.is_none_or(|choice| choice == piece.choice));
+    }
+
+    fn flush(&mut self, out: &mut Vec<Bytes>, which: impl Fn(&Piece) -> bool) {
+        let of_these = |piece: &&mut Piece| which(piece);
+        for piece in self.pieces.iter_mut().filter(of_these).filter(|piece| piece.drained && !piece.spill.is_empty()) {
             let text = std::mem::take(&mut piece.spill);
             if !piece.is_unnamed(0) {
                 out.push(made(&synthesise(&self.template, piece.choice, Says::Text(piece.place, &text))));

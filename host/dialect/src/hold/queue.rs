@@ -126,6 +126,8 @@ const TEXT_WEIGHT: usize = 256;
 pub(super) enum Entry {
     Opaque(Bytes),
     Event(Box<Framed>),
+    /// The end of a block, by choice and number, which leaves behind all of its text.
+    Close(u32, u32, Bytes),
     /// An event of our own that ends a choice.
     Refusal(u32),
     /// The provider is done; with the choices that a stage ended after that.
@@ -135,7 +137,7 @@ pub(super) enum Entry {
 impl Entry {
     fn weight(&self) -> usize {
         match self {
-            Entry::Opaque(raw) => raw.len() + size_of::<Entry>(),
+            Entry::Opaque(raw) | Entry::Close(.., raw) => raw.len() + size_of::<Entry>(),
             Entry::Event(framed) => {
                 framed.frame.raw.len() + EVENT_WEIGHT + framed.parts.len().saturating_sub(1) * TEXT_WEIGHT
             }
@@ -205,7 +207,7 @@ impl Queue {
 
     fn will_finish(&self, choice: u32) -> bool {
         self.entries.iter().any(|entry| match entry {
-            Entry::Opaque(_) => false,
+            Entry::Opaque(_) | Entry::Close(..) => false,
             Entry::Refusal(refused) => *refused == choice,
             Entry::End(refused) => refused.contains(&choice),
             Entry::Event(framed) => {
@@ -233,7 +235,7 @@ impl Queue {
         let at = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
         match self.entries.get_mut(at)? {
             Entry::Event(framed) => Some(framed),
-            Entry::Opaque(_) | Entry::Refusal(_) | Entry::End(_) => None,
+            Entry::Opaque(_) | Entry::Close(..) | Entry::Refusal(_) | Entry::End(_) => None,
         }
     }
 
@@ -298,6 +300,6 @@ impl Queue {
 fn unread(entry: &Entry) -> usize {
     match entry {
         Entry::Event(framed) => usize::from(framed.parts.iter().any(|part| part.unread)),
-        Entry::Opaque(_) | Entry::Refusal(_) | Entry::End(_) => 0,
+        Entry::Opaque(_) | Entry::Close(..) | Entry::Refusal(_) | Entry::End(_) => 0,
     }
 }

@@ -8,6 +8,8 @@ mod api;
 pub mod echo;
 pub mod error;
 mod parts;
+
+pub(crate) use parts::loose_strings;
 pub mod reply;
 pub mod request;
 pub mod stream;

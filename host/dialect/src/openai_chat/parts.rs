@@ -61,7 +61,7 @@ pub(super) fn loose(bytes: &[u8], value: Range<usize>, role: Role, kind: Kind, c
 }
 
 /// The literals that [`loose`] makes pieces of, empty ones included.
-pub(super) fn loose_strings(bytes: &[u8], value: Range<usize>, found: impl FnMut(Range<usize>)) {
+pub(crate) fn loose_strings(bytes: &[u8], value: Range<usize>, found: impl FnMut(Range<usize>)) {
     let visit = |key: &str, at| if is_mute(bytes, key, at) { Visit::Skip } else { Visit::Take };
     text::strings(bytes, value, true, visit, found);
 }

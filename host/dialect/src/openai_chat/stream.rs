@@ -47,6 +47,8 @@ pub enum Place {
     /// A string of a member that nobody has described: citations, a provider's own tools, whatever is new. It is complete in its event.
     /// `top`: it stands beside `choices`, and counts as choice 0.
     Loose { top: bool },
+    /// A numbered block of a stream in the hub's form, which only [`crate::guard`] makes.
+    Block(u32),
 }
 
 /// How many undescribed strings of an event are looked at.

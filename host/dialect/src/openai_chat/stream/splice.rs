@@ -119,6 +119,7 @@ fn delta(place: Place, text: &str, out: &mut Vec<u8>) {
         Place::FunctionCall => ("{\"function_call\":{\"arguments\":".to_owned(), "}}"),
         Place::Transcript => ("{\"audio\":{\"transcript\":".to_owned(), "}}"),
         Place::ChoiceText => ("{\"content\":".to_owned(), "}"),
+        Place::Block(block) => (format!("{{\"block\":{block},\"text\":"), "}"),
         Place::Loose { .. } => return out.extend_from_slice(b"{}"),
     };
     out.extend_from_slice(before.as_bytes());
