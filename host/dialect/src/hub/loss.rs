@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
+use super::Rest;
+use crate::Dialect;
 use crate::failure::Failure;
 
 /// One thing that the target's format cannot say.
@@ -42,6 +46,15 @@ impl Losses {
         self.note(what.into(), true);
     }
 
+    /// Notes the members that a writer of `dialect` cannot repeat: as hints where they change neither the answer nor its form.
+    pub fn beside(&mut self, rest: &Rest, dialect: Dialect) {
+        let names: Vec<String> = rest.foreign_to(dialect).map(str::to_owned).collect();
+        for name in names {
+            let hint = is_hint(&name, rest.get(&name));
+            self.note(name.into(), hint);
+        }
+    }
+
     fn note(&mut self, what: Cow<'static, str>, hint: bool) {
         if self.0.len() < Losses::MAX && !self.0.iter().any(|loss| loss.what == what) {
             self.0.push(Loss { what, hint });
@@ -72,5 +85,33 @@ impl Losses {
             );
             Failure::invalid("unsupported_parameter", message)
         })
+    }
+}
+
+/// Whether a member of that name only helps the provider, or labels something for its reports.
+fn is_hint(name: &str, value: Option<&Value>) -> bool {
+    let off = matches!(value, Some(Value::Bool(false)));
+    match name {
+        "store" | "background" => off,
+        "cache_control"
+        | "prompt_cache_key"
+        | "prompt_cache_retention"
+        | "prompt_cache_options"
+        | "prompt_cache_breakpoint"
+        | "metadata"
+        | "client_metadata"
+        | "user"
+        | "user_id"
+        | "safety_identifier"
+        | "service_tier"
+        | "stream_options"
+        | "include"
+        | "defer_loading"
+        | "namespace.description"
+        | "internal_chat_message_metadata_passthrough"
+        | "phase"
+        | "id"
+        | "status" => true,
+        _ => false,
     }
 }

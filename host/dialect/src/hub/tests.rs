@@ -73,3 +73,18 @@ fn losses_are_named_once_and_hints_refuse_nothing() {
     assert_eq!(losses.iter().count(), 2);
     assert!(losses.refusal("p/m").unwrap().message.contains("top_k"));
 }
+
+#[test]
+fn members_of_another_dialect_are_losses_or_hints() {
+    let Value::Object(members) = serde_json::json!({"store": false, "metadata": {"a": "b"}, "truncation": "auto"})
+    else {
+        panic!()
+    };
+    let rest = Rest::new(Dialect::OpenaiResponses, members);
+    let mut losses = Losses::default();
+    losses.beside(&rest, Dialect::OpenaiResponses);
+    assert!(losses.is_empty());
+    losses.beside(&rest, Dialect::Anthropic);
+    let real: Vec<&str> = losses.iter().filter(|loss| !loss.hint).map(|loss| &*loss.what).collect();
+    assert_eq!((losses.iter().count(), real), (3, vec!["truncation"]));
+}
