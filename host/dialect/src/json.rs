@@ -5,8 +5,10 @@
 //! recurses, so depth costs no stack. It is not a deserialiser: numbers stay text, and duplicate members stay duplicates (an iterator shows
 //! all of them; [`field`] and [`pointer`] take the first, where many parsers take the last).
 
+pub(crate) mod build;
 mod scan;
 mod text;
+mod tree;
 mod validate;
 
 #[cfg(test)]
@@ -19,6 +21,7 @@ use std::ops::Range;
 use scan::{skip_space, string_end, value_end};
 
 pub use text::{append_string, quote, string};
+pub(crate) use tree::tree;
 pub use validate::{validate, validate_members};
 
 /// The deepest nesting of arrays and objects that [`validate`] accepts.

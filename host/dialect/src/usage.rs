@@ -20,6 +20,8 @@ pub struct Usage {
     /// Tokens that the provider reported in two classes at once (a cache count above the prompt): whoever writes a total of the prompt in a
     /// dialect takes them off again, so that the client reads what the provider said. 0 nearly always; where it is not, the log says so.
     pub overlap: u64,
+    /// The same of the completion (more reasoning than completion).
+    pub output_overlap: u64,
 }
 
 impl Usage {
@@ -36,8 +38,23 @@ impl Usage {
         self.classes().get(at).copied()
     }
 
+    /// The prompt as the dialects that count its classes together report it.
+    pub fn prompt(&self) -> u64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write).saturating_sub(self.overlap)
+    }
+
+    /// The completion with its reasoning, as above.
+    pub fn completion(&self) -> u64 {
+        self.output.saturating_add(self.reasoning).saturating_sub(self.output_overlap)
+    }
+
+    /// Whether the provider's figures contradicted each other.
+    pub fn is_odd(&self) -> bool {
+        self.overlap > 0 || self.output_overlap > 0
+    }
+
     /// Reads the `usage` object of OpenAI's shape at `range`, with the spellings of the providers that extend it. `None` unless it is an
-    /// object that has a prompt or a completion count. A part larger than its whole is cut to the whole.
+    /// object that has a prompt or a completion count. A part larger than its whole is kept as reported, and the excess noted as overlap.
     pub fn from_openai(bytes: &[u8], range: Range<usize>) -> Option<Usage> {
         let mut counts = Counts::default();
         for member in json::object(bytes, range.start)? {
@@ -93,19 +110,23 @@ impl Counts {
         }
         let prompt = self.prompt.unwrap_or(0);
         let completion = self.completion.unwrap_or(0);
-        let cache_read = self.cache_read.unwrap_or(0).min(prompt);
-        let cache_write = self.cache_write.unwrap_or(0).min(prompt - cache_read);
+        let cache_read = self.cache_read.unwrap_or(0);
+        let cache_write = self.cache_write.unwrap_or(0);
+        let cached = cache_read.saturating_add(cache_write);
         let reasoning = self.reasoning.unwrap_or(0);
         // xAI alone counts reasoning beside the completion; only its total tells.
         let beside = reasoning > 0
             && self.total.is_some_and(|total| total == prompt.saturating_add(completion).saturating_add(reasoning));
-        let (output, reasoning) = if beside {
-            (completion, reasoning)
-        } else {
-            let reasoning = reasoning.min(completion);
-            (completion - reasoning, reasoning)
-        };
-        Some(Usage { input: prompt - cache_read - cache_write, cache_read, cache_write, output, reasoning, overlap: 0 })
+        let inside = if beside { 0 } else { reasoning };
+        Some(Usage {
+            input: prompt.saturating_sub(cached),
+            cache_read,
+            cache_write,
+            output: completion.saturating_sub(inside),
+            reasoning,
+            overlap: cached.saturating_sub(prompt),
+            output_overlap: inside.saturating_sub(completion),
+        })
     }
 }
 
@@ -168,13 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn figures_that_contradict_each_other_stay_as_reported() {
+        let odd = r#"{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":7}}"#;
+        assert_eq!(classes(odd), [0, 9, 0, 0, 7]);
+        let usage = read(odd).unwrap();
+        assert_eq!((usage.prompt(), usage.completion(), usage.is_odd()), (3, 1, true));
+        let even = read(r#"{"prompt_tokens":3,"completion_tokens":1}"#).unwrap();
+        assert_eq!((even.prompt(), even.completion(), even.is_odd()), (3, 1, false));
+    }
+
+    #[test]
     fn never_negative_and_never_made_up() {
-        assert_eq!(
-            classes(
-                r#"{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":7}}"#
-            ),
-            [0, 3, 0, 0, 1]
-        );
         assert_eq!(
             classes(r#"{"prompt_tokens":3,"completion_tokens":-1,"prompt_tokens_details":null}"#),
             [3, 0, 0, 0, 0]

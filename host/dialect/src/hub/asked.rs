@@ -60,6 +60,25 @@ impl Asked {
         }
     }
 
+    /// The arguments that a free text becomes where a tool of kind custom went out as a function.
+    pub fn as_arguments(input: &str) -> String {
+        let mut out = b"{\"input\":".to_vec();
+        crate::json::quote(input, &mut out);
+        out.push(b'}');
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// The free text in such arguments; what is not in that form (truncated, another member) is the text itself.
+    pub fn as_input(arguments: &str) -> String {
+        match serde_json::from_str(arguments) {
+            Ok(Value::Object(mut members)) if members.len() == 1 => match members.remove("input") {
+                Some(Value::String(input)) => input,
+                _ => arguments.to_owned(),
+            },
+            _ => arguments.to_owned(),
+        }
+    }
+
     /// What the client calls the tool that the provider names.
     pub fn called(&self, sent: &str) -> Option<&Called> {
         self.called.iter().find(|called| called.sent == sent)

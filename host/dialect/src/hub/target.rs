@@ -22,6 +22,11 @@ pub struct Target<'a> {
     pub developer_role: bool,
     /// `tool_choice: required` is spelt `any` (Mistral).
     pub required_is_any: bool,
+    /// The seed is spelt `random_seed` (Mistral).
+    pub random_seed: bool,
+    /// The chat provider knows what OpenAI added of late: tools of type `custom`, `allowed_tools`, `verbosity`, the effort `none`; and it
+    /// refuses more than four `stop`s (OpenAI, Azure).
+    pub openai_extras: bool,
     /// The chat provider takes no `stream_options` (Mistral reports usage without).
     pub no_stream_options: bool,
     /// The model thinks by effort (`adaptive`) and refuses a budget in tokens (Anthropic's newer ones).

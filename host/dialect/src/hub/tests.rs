@@ -88,3 +88,13 @@ fn members_of_another_dialect_are_losses_or_hints() {
     let real: Vec<&str> = losses.iter().filter(|loss| !loss.hint).map(|loss| &*loss.what).collect();
     assert_eq!((losses.iter().count(), real), (3, vec!["truncation"]));
 }
+
+#[test]
+fn free_text_goes_as_arguments_and_comes_back() {
+    for input in ["", "plain", "*** Begin\n\"q\" \u{1}"] {
+        assert_eq!(Asked::as_input(&Asked::as_arguments(input)), input);
+    }
+    for odd in ["", "{\"input\":\"cu", "{\"input\":1}", "{\"input\":\"a\",\"b\":1}", "[]"] {
+        assert_eq!(Asked::as_input(odd), odd);
+    }
+}
