@@ -67,7 +67,8 @@ impl Opaque {
 
     fn unwrap(text: &str) -> Option<Opaque> {
         text.starts_with(MARK).then_some(())?;
-        let plain = STANDARD.decode(text).ok()?;
+        // Google's SDK for Python decodes what stands in such a place, and writes it again with the other alphabet.
+        let plain = STANDARD.decode(text.replace('-', "+").replace('_', "/")).ok()?;
         let inner = std::str::from_utf8(&plain).ok()?.strip_prefix(PLAIN)?;
         let Ok(Value::Array(fields)) = serde_json::from_str(inner) else { return None };
         let text = |at: usize| fields.get(at).and_then(Value::as_str).map(str::to_owned);
