@@ -12,6 +12,8 @@ pub struct Target<'a> {
     pub policy: Policy,
     /// `temperature`, `top_p` and `top_k` are refused by this model (Anthropic's newer ones, OpenAI's reasoning models).
     pub refuses_sampling: bool,
+    /// `temperature` and `top_p` are refused where both are given (Claude 4.1 to 4.6).
+    pub one_sampling: bool,
     /// The most tokens that the model writes. Where a dialect must name a limit and the client did not, it is this, else 8192.
     pub max_output: Option<u64>,
     /// What chat providers call the limit.
