@@ -72,7 +72,7 @@ impl Counts {
             cache_write: self.cache_write.unwrap_or(0),
             output: output - reasoning,
             reasoning,
-            overlap: 0,
+            ..Usage::default()
         })
     }
 }
