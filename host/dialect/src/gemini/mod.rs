@@ -4,6 +4,7 @@
 
 mod config;
 mod count;
+pub mod embed;
 mod error;
 mod fields;
 mod finish;
