@@ -61,8 +61,10 @@ pub fn in_stream(data: &[u8]) -> Option<Failure> {
 
 /// The failure of an event that is named `error`, whatever its data is.
 pub fn from_error_event(data: &[u8]) -> Failure {
-    let told = serde_json::from_slice(data).map_or_else(|_| Told::default(), |value| told(&value));
-    failure(told, 502, data).with_retry(Retry::NextTarget)
+    match serde_json::from_slice(data) {
+        Ok(value) => in_success(&value, data),
+        Err(_) => failure(Told::default(), 502, data).with_retry(Retry::NextTarget),
+    }
 }
 
 /// The provider's error inside a whole reply with status 200; a look at the whole body, for replies that are suspect.
@@ -72,6 +74,22 @@ pub(crate) fn inside_reply(body: &[u8]) -> Option<Failure> {
         // Valid, but nested deeper than anything that explains itself.
         Err(_) => Some(failure(Told::default(), 502, body).with_retry(Retry::NextTarget)),
     }
+}
+
+/// The failure that a choice of a reply tells in its `error`. `data`: the document around it, for the log.
+pub(crate) fn inside_choice(error: &Value, data: &[u8]) -> Failure {
+    in_success(&serde_json::json!({ "error": error }), data)
+}
+
+/// A failure inside a success has the status that its own code names (OpenRouter's 502, Groq's `status_code`), else 502.
+fn in_success(value: &Value, data: &[u8]) -> Failure {
+    let inner = value.get("error").filter(|error| error.is_object()).unwrap_or(value);
+    let named = ["status_code", "code", "status"].iter().find_map(|name| {
+        let status = inner.get(*name)?;
+        let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
+        u16::try_from(status).ok().filter(|status| (400..=599).contains(status))
+    });
+    failure(told(value), named.unwrap_or(502), data).with_retry(Retry::NextTarget)
 }
 
 fn inside(value: &Value, data: &[u8]) -> Option<Failure> {
@@ -84,7 +102,7 @@ fn inside(value: &Value, data: &[u8]) -> Option<Failure> {
     };
     let error = value.get("error").is_some_and(|error| !empty(error));
     let itself = value.get("object").and_then(Value::as_str) == Some("error");
-    (error || itself).then(|| failure(told(value), 502, data).with_retry(Retry::NextTarget))
+    (error || itself).then(|| in_success(value, data))
 }
 
 fn failure(told: Told, status: u16, body: &[u8]) -> Failure {

@@ -13,9 +13,8 @@ use crate::usage::Usage;
 /// The dialect.
 pub struct Api;
 
-#[allow(unused_variables)]
 impl dialect::Api for Api {
-    fn peek(&self, body: &[u8], said: &Said) -> Result<Peek, Failure> {
+    fn peek(&self, body: &[u8], _: &Said) -> Result<Peek, Failure> {
         crate::peek::peek(body)
     }
     fn request_texts(&self, body: &[u8]) -> TextMap {
@@ -24,11 +23,11 @@ impl dialect::Api for Api {
     fn last_user_text(&self, body: &[u8]) -> Option<String> {
         super::request::last_user_text(body)
     }
-    fn read_request(&self, body: &[u8], said: &Said) -> Result<Chat, Failure> {
-        todo!()
+    fn read_request(&self, body: &[u8], _: &Said) -> Result<Chat, Failure> {
+        super::read_request::read(body)
     }
     fn write_request(&self, chat: &Chat, target: &Target<'_>) -> Result<(Bytes, Losses), Failure> {
-        todo!()
+        super::write_request::write(chat, target)
     }
     fn check_reply(&self, body: &[u8]) -> Result<Option<Usage>, Failure> {
         super::reply::check(body)
@@ -37,22 +36,22 @@ impl dialect::Api for Api {
         super::reply::text_map(body)
     }
     fn read_reply(&self, body: &[u8]) -> Result<Reply, Failure> {
-        todo!()
+        super::read_reply::read(body)
     }
     fn write_reply(&self, reply: &Reply, asked: &Asked) -> (Bytes, Losses) {
-        todo!()
+        super::write_reply::write(reply, asked)
     }
-    fn glance(&self, event: Option<&[u8]>, data: &[u8]) -> Result<Glance, NotJson> {
+    fn glance(&self, _: Option<&[u8]>, data: &[u8]) -> Result<Glance, NotJson> {
         super::stream::glance(data)
     }
     fn stream_failure(&self, event: Option<&[u8]>, data: &[u8]) -> Option<Failure> {
         if event == Some(b"error") { Some(super::error::from_error_event(data)) } else { super::error::in_stream(data) }
     }
     fn decoder(&self) -> Box<dyn Decode> {
-        todo!()
+        Box::new(super::decode::Decoder::default())
     }
     fn encoder(&self, asked: &Asked) -> Box<dyn Encode> {
-        todo!()
+        Box::new(super::encode::Encoder::new(asked))
     }
     fn read_error(&self, status: u16, content_type: Option<&str>, body: &[u8]) -> Failure {
         super::error::from_provider(status, content_type, body)

@@ -9,7 +9,7 @@ use crate::json;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
-pub(super) use crate::told::{excerpt, inside_reply};
+pub(super) use crate::told::{excerpt, inside_choice, inside_reply};
 pub use crate::told::{from_error_event, from_provider, in_stream};
 
 /// The body of an error reply. The call's id travels in the header; the body is the same four keys for every failure.
