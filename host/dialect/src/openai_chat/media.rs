@@ -147,7 +147,10 @@ pub(super) fn write(media: &Media) -> Option<Value> {
             let name = media.name.clone().unwrap_or_else(|| file_name(&mime));
             json!({"type": "file", "file": {"filename": name, "file_data": format!("data:{mime};base64,{data}")}})
         }
-        (MediaKind::File, Source::Url(url)) => json!({"type": "file", "file": {"file_data": url}}),
+        (MediaKind::File, Source::Url(url)) => match &media.name {
+            Some(name) => json!({"type": "file", "file": {"filename": name, "file_data": url}}),
+            None => json!({"type": "file", "file": {"file_data": url}}),
+        },
         (MediaKind::File, Source::Id(id)) => json!({"type": "file", "file": {"file_id": id}}),
         (_, Source::Text(text)) => json!({"type": "text", "text": text}),
         (_, Source::Id(_)) => return None,

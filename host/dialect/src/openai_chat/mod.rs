@@ -27,3 +27,7 @@ pub(crate) use parts::loose_strings;
 
 /// Whose `rest`, state and foreign parts these are.
 const OWN: crate::Dialect = crate::Dialect::OpenaiChat;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod hub_tests;

@@ -71,7 +71,10 @@ pub(super) fn block(mut detail: Map<String, Value>) -> Reasoning {
     };
     let (signed, encrypted) = (full("signature", &detail), full("data", &detail));
     let opaque = (signed || encrypted).then(|| {
-        let state = Value::Object(take::left(detail)).to_string();
+        let mut state = take::left(detail);
+        // Two ways of reading the same block give the same state.
+        state.sort_keys();
+        let state = Value::Object(state).to_string();
         if signed { Opaque::signature(OWN, state) } else { Opaque::encrypted(OWN, state, None) }
     });
     Reasoning { text, summary: is_summary, opaque, ..Reasoning::default() }

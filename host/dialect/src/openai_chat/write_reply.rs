@@ -128,8 +128,13 @@ fn reasoning(parts: &[Part], out: &mut Vec<u8>) {
     if all.iter().all(|thought| thought.opaque.is_none()) {
         return;
     }
+    let own = all.iter().all(|thought| thought.opaque.as_ref().is_none_or(|opaque| opaque.dialect == OWN));
     let detail = |(index, thought): (usize, &&Reasoning)| match &thought.opaque {
         Some(opaque) => thoughts::detail(opaque, Some(&thought.text), thought.text.len(), index),
+        None if own && thought.summary => {
+            json!({"type": "reasoning.summary", "summary": thought.text, "index": index})
+        }
+        None if own => json!({"type": "reasoning.text", "text": thought.text, "index": index}),
         None => thoughts::unsigned_detail(thought.text.len(), index),
     };
     let details: Vec<Value> = all.iter().enumerate().map(detail).collect();

@@ -74,9 +74,12 @@ impl Writer<'_> {
         if self.out.len() == empty {
             // A choice without tools is refused.
             self.out.truncate(start);
-            return;
+            if !self.target.canonical {
+                return;
+            }
+        } else {
+            self.out.push(b']');
         }
-        self.out.push(b']');
         if let Some(choice) = &self.chat.choice {
             self.choice(choice);
         }
