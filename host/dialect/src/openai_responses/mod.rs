@@ -6,6 +6,7 @@
 mod api;
 mod count;
 pub mod error;
+mod parts;
 mod read_reply;
 mod read_request;
 mod read_tools;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{count, read_request, take};
 use crate::Dialect;
 use crate::failure::Failure;
-use crate::hub::{Choice, Finish, Media, MediaKind, Part, Reply, Rest, Source, Text};
+use crate::hub::{Call, Choice, Finish, Media, MediaKind, Part, Reasoning, Reply, Rest, Source, Text};
 use crate::json;
 
 const OWN: Dialect = Dialect::OpenaiResponses;
@@ -83,18 +83,21 @@ fn add(item: Value, parts: &mut Vec<Part>, logprobs: &mut Vec<Value>) {
     let Value::Object(mut map) = item else { return };
     match map.get("type").and_then(Value::as_str) {
         Some("message") => {
+            let rest = kept(&map);
             for content in take::list(&mut map, "content") {
-                parts.extend(said(content, logprobs));
+                parts.extend(said(content, &rest, logprobs));
             }
         }
         Some("reasoning") => {
+            let rest = kept(&map);
             let mut thoughts = Vec::new();
             read_request::thought(&mut map, &mut thoughts);
-            parts.extend(thoughts.into_iter().map(Part::Reasoning));
+            parts.extend(
+                thoughts.into_iter().map(|thought| Part::Reasoning(Reasoning { rest: rest.clone(), ..thought })),
+            );
         }
         Some("function_call" | "custom_tool_call") => {
-            let mut call = read_request::call(map);
-            call.rest = Rest::default();
+            let mut call = call(map);
             if call.id.is_empty() {
                 call.id = format!("call_{}", parts.iter().filter(|part| matches!(part, Part::Call(_))).count());
             }
@@ -104,8 +107,20 @@ fn add(item: Value, parts: &mut Vec<Part>, logprobs: &mut Vec<Value>) {
     }
 }
 
+/// What the blocks of an item keep of it: its id and the phase of its message.
+pub(super) fn kept(item: &Map<String, Value>) -> Rest {
+    let named = ["id", "phase"].into_iter().filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())));
+    Rest::new(OWN, named.filter(|(_, value)| value.is_string()).collect())
+}
+
+/// A call, with what it keeps of its item.
+pub(super) fn call(item: Map<String, Value>) -> Call {
+    let rest = kept(&item);
+    Call { rest, ..read_request::call(item) }
+}
+
 /// One content of a message.
-fn said(content: Value, logprobs: &mut Vec<Value>) -> Option<Part> {
+fn said(content: Value, rest: &Rest, logprobs: &mut Vec<Value>) -> Option<Part> {
     let mut map = match content {
         Value::Object(map) => map,
         Value::String(text) => return Some(Part::Text(Text::of(text))),
@@ -117,7 +132,7 @@ fn said(content: Value, logprobs: &mut Vec<Value>) -> Option<Part> {
             logprobs.extend(take::list(&mut map, "logprobs"));
             let citations = Some((OWN, take::list(&mut map, "annotations"))).filter(|(_, list)| !list.is_empty());
             let text = take::string(&mut map, "text").unwrap_or_default();
-            Some(Part::Text(Text { text, citations, ..Text::default() }))
+            Some(Part::Text(Text { text, citations, rest: rest.clone(), opaque: None }))
         }
         Some(_) => Some(Part::Foreign(OWN, Value::Object(map))),
     }

@@ -1,11 +1,14 @@
 //! A whole response object as it lies: whether it is one, and its texts with every place that repeats them.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
+use super::parts::{self, Item};
 use super::{count, error};
 use crate::failure::Failure;
 use crate::json;
-use crate::text::{TextMap, walk};
+use crate::text::{Copy, Kind, Mend, Role, TextMap, walk};
 use crate::told;
 use crate::usage::Usage;
 
@@ -75,6 +78,123 @@ fn member_names(bytes: &[u8]) -> String {
     format!("an object with the members: {}", names.join(", "))
 }
 
-pub fn text_map(_bytes: &[u8]) -> TextMap {
-    TextMap::default()
+/// Members that are facts about the response, or repeat the request: whoever judged that judged it there.
+fn is_fact(key: &str) -> bool {
+    matches!(
+        key,
+        "id" | "object"
+            | "created_at"
+            | "completed_at"
+            | "status"
+            | "background"
+            | "error"
+            | "incomplete_details"
+            | "instructions"
+            | "max_output_tokens"
+            | "max_tool_calls"
+            | "model"
+            | "parallel_tool_calls"
+            | "previous_response_id"
+            | "conversation"
+            | "prompt"
+            | "prompt_cache_key"
+            | "prompt_cache_retention"
+            | "prompt_cache_options"
+            | "reasoning"
+            | "safety_identifier"
+            | "service_tier"
+            | "store"
+            | "temperature"
+            | "text"
+            | "tool_choice"
+            | "tools"
+            | "top_logprobs"
+            | "top_p"
+            | "truncation"
+            | "usage"
+            | "user"
+            | "metadata"
+            | "frequency_penalty"
+            | "presence_penalty"
+            | "content_filters"
+            | "moderation"
+            | "tool_usage"
+            | "billing"
+            | "copilot_usage"
+    )
 }
+
+/// The pieces and copies of the reply, pieces in the order of the bytes. Anything that is not an object has none.
+pub fn text_map(bytes: &[u8]) -> TextMap {
+    let mut map = TextMap::default();
+    let mut spoken = Vec::new();
+    walk::members(bytes, walk::blank(bytes, 0), |literal, at| {
+        let value = json::value(bytes, at)?;
+        let end = value.end;
+        let member = json::Member { key: literal, value };
+        match &*parts::key(bytes, &member) {
+            "output" => {
+                if bytes.get(at) == Some(&b'[') {
+                    json::array(bytes, at)?.for_each(|item| self::item(bytes, item, &mut map));
+                } else {
+                    parts::loose(bytes, member.value, Role::Assistant, Kind::Other, &mut map);
+                }
+            }
+            "output_text" => spoken.push(member.value),
+            // vLLM's copies of what went in and came out.
+            "input_messages" | "output_messages" => {
+                map.copies.push(Copy { choice: 0, kind: Kind::Other, range: member.value, how: Mend::Null });
+            }
+            name if is_fact(name) => {}
+            _ => parts::loose(bytes, member.value, Role::Other, Kind::Other, &mut map),
+        }
+        Some(end)
+    });
+    for literal in spoken {
+        repeat(bytes, literal, &mut map);
+    }
+    map
+}
+
+fn item(bytes: &[u8], item: Range<usize>, map: &mut TextMap) {
+    match parts::item_of(bytes, item.start) {
+        Item::Message => {
+            for member in json::object(bytes, item.start).into_iter().flatten() {
+                match &*parts::key(bytes, &member) {
+                    "content" => parts::content(bytes, member.value, Role::Assistant, Kind::Text, map),
+                    name if parts::is_mute(bytes, name, member.value.start) => {}
+                    _ => parts::loose(bytes, member.value, Role::Assistant, Kind::Other, map),
+                }
+            }
+        }
+        Item::Call => {
+            parts::call(bytes, item, map);
+        }
+        Item::Output => parts::output(bytes, item, None, map),
+        Item::Reasoning => parts::other(bytes, item, Role::Assistant, Kind::Reasoning, map),
+        Item::Tools | Item::Other => parts::other(bytes, item, Role::Assistant, Kind::Other, map),
+    }
+}
+
+/// The texts of all messages once more: some servers send them joined. What is not known from a piece is a piece of its own.
+fn repeat(bytes: &[u8], literal: Range<usize>, map: &mut TextMap) {
+    let Some(text) = json::string(bytes, literal.clone()).filter(|text| !text.is_empty()) else { return };
+    let said = |piece: &crate::text::Piece| json::string(bytes, piece.literal.clone()).unwrap_or_default();
+    let texts = || map.pieces.iter().enumerate().filter(|(_, piece)| piece.kind == Kind::Text);
+    let whole = texts().find(|(_, piece)| said(piece) == text).map(|(index, _)| index);
+    let joined = || texts().map(|(_, piece)| said(piece)).collect::<String>() == text;
+    let how = match whole {
+        Some(index) => Mend::Repeat(index),
+        None if joined() => Mend::Empty,
+        None => {
+            map.push(bytes, Role::Assistant, Kind::Text, 0, literal);
+            return;
+        }
+    };
+    map.copies.push(Copy { choice: 0, kind: Kind::Text, range: literal, how });
+}
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

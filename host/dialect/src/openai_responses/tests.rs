@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::Api;
 use crate::Dialect;
 use crate::dialect::{Api as _, Said};
-use crate::hub::{Asked, Assembler, Chat, Choice, Delta, Opaque, Part, Reasoning, Reply, State, Target, tell};
+use crate::hub::{
+    Asked, Assembler, Call, Chat, Choice, Delta, Opaque, Part, Reasoning, Reply, Rest, State, Target, Text, tell,
+};
 
 /// A recorded exchange: name, request, status, reply.
 struct Case {
@@ -73,10 +75,15 @@ fn assembled(deltas: Vec<Delta>) -> Reply {
     assembler.finish()
 }
 
-/// Without what a writer is free to change: whether a thought is a summary, who a state was made by, and the tier.
+/// Without what a writer is free to change: items' ids, whether a thought is a summary, who a state was made by, and the tier.
 fn plain(mut reply: Reply) -> Reply {
     reply.service_tier = None;
     for part in reply.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        if let Part::Text(Text { rest, .. }) | Part::Call(Call { rest, .. }) | Part::Reasoning(Reasoning { rest, .. }) =
+            part
+        {
+            *rest = Rest::default();
+        }
         if let Part::Reasoning(thought) = part {
             thought.summary = true;
             if let Some(opaque) = &mut thought.opaque {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::super::{count, error, read_reply, read_request, take};
+use super::super::{count, error, read_reply, take};
 use crate::Dialect;
 use crate::dialect::Decode;
 use crate::failure::Failure;
@@ -36,6 +36,8 @@ pub struct Decoder {
 
 #[derive(Default)]
 struct Item {
+    /// What its blocks keep of it, for the writer of this dialect.
+    rest: Rest,
     blocks: BTreeMap<Slot, Block>,
     done: bool,
 }
@@ -202,14 +204,14 @@ impl Decoder {
         if self.items.get(&at).is_some_and(|known| !known.done) {
             return;
         }
-        self.items.insert(at, Item::default());
+        self.items.insert(at, Item { rest: read_reply::kept(&item), ..Item::default() });
         if is_call(&item) {
             self.call(at, item, out);
         }
     }
 
     fn call(&mut self, at: u64, item: Map<String, Value>, out: &mut Vec<Delta>) {
-        let mut call = read_request::call(item);
+        let mut call = read_reply::call(item);
         if call.id.is_empty() {
             call.id = format!("call_{}", self.calls);
         }
@@ -219,7 +221,7 @@ impl Decoder {
             name: call.name,
             custom: call.custom,
             namespace: call.namespace,
-            rest: Rest::default(),
+            rest: call.rest,
         };
         self.open(at, Slot::Arguments, kind, out);
         self.arguments(at, call.arguments, out);
@@ -244,8 +246,9 @@ impl Decoder {
             return;
         }
         if self.block(at, slot).is_none() {
+            let rest = self.items.get(&at).map(|item| item.rest.clone()).unwrap_or_default();
             let kind = match says {
-                Says::Text => BlockKind::Text { rest: Rest::default() },
+                Says::Text => BlockKind::Text { rest },
                 Says::Refusal => {
                     self.refused = true;
                     BlockKind::Refusal
@@ -253,7 +256,7 @@ impl Decoder {
                 Says::Thought => {
                     // The state comes with the last thought of the item alone.
                     self.close(at, out);
-                    BlockKind::Reasoning { summary: matches!(slot, Slot::Summary(_)), rest: Rest::default() }
+                    BlockKind::Reasoning { summary: matches!(slot, Slot::Summary(_)), rest }
                 }
             };
             self.open(at, slot, kind, out);
@@ -360,7 +363,8 @@ impl Decoder {
 
     /// A whole item: what was not told of it yet.
     fn done(&mut self, at: u64, mut item: Map<String, Value>, out: &mut Vec<Delta>) {
-        if self.items.entry(at).or_default().done {
+        let known = self.items.entry(at).or_insert_with(|| Item { rest: read_reply::kept(&item), ..Item::default() });
+        if known.done {
             return;
         }
         self.whole += 1;
@@ -430,7 +434,8 @@ impl Decoder {
         let blocks = self.items.get(&at).map(|item| &item.blocks);
         let last = blocks.and_then(|blocks| blocks.values().map(|block| block.number).max());
         let block = last.unwrap_or_else(|| {
-            let kind = BlockKind::Reasoning { summary: false, rest: Rest::default() };
+            let rest = self.items.get(&at).map(|item| item.rest.clone()).unwrap_or_default();
+            let kind = BlockKind::Reasoning { summary: false, rest };
             self.open(at, Slot::Summary(0), kind, out)
         });
         out.push(Delta::Opaque { choice: 0, block, opaque });

@@ -14,7 +14,7 @@ use super::item::{self, Block, Call, Input, Says};
 use crate::Dialect;
 use crate::dialect::Encode;
 use crate::failure::Failure;
-use crate::hub::{Asked, BlockKind, Called, Delta, Finish, Losses, Media, MediaKind, Opaque, Source, State};
+use crate::hub::{Asked, BlockKind, Called, Delta, Finish, Losses, Media, MediaKind, Opaque, Rest, Source, State};
 use crate::json::{build, quote};
 use crate::usage::Usage;
 
@@ -48,6 +48,7 @@ pub struct Encoder {
 struct Message {
     item: usize,
     id: String,
+    phase: Option<String>,
     parts: Vec<Vec<u8>>,
 }
 
@@ -182,8 +183,9 @@ impl Encoder {
         });
     }
 
-    fn item_id(&self, prefix: &str, at: usize) -> String {
-        format!("{prefix}_{}_{at}", self.base)
+    /// The id of the item, where it came as one of this dialect, else one that is made up.
+    fn item_id(&self, rest: &Rest, prefix: &str, at: usize) -> String {
+        own(rest, "id").map_or_else(|| format!("{prefix}_{}_{at}", self.base), str::to_owned)
     }
 
     /// Begins an item; its number is the next.
@@ -212,24 +214,24 @@ impl Encoder {
         }
         let at = self.items.len();
         let (item, says) = match kind {
-            BlockKind::Text { .. } => {
-                let (item, content) = self.content(|json| item::text_part("", &[], &[], json), out);
+            BlockKind::Text { rest } => {
+                let (item, content) = self.content(rest, |json| item::text_part("", &[], &[], json), out);
                 (item, Says::Text { content, annotations: Vec::new(), logprobs: Vec::new() })
             }
             BlockKind::Refusal => {
                 self.refused = true;
-                let (item, content) = self.content(|json| item::refusal_part("", json), out);
+                let (item, content) = self.content(&Rest::default(), |json| item::refusal_part("", json), out);
                 (item, Says::Refusal { content })
             }
-            BlockKind::Reasoning { .. } => {
-                let id = self.item_id("rs", at);
+            BlockKind::Reasoning { rest, .. } => {
+                let id = self.item_id(rest, "rs", at);
                 self.add(|json| item::thought(&id, "", None, json), out);
                 (at, Says::Thought { id, begun: false })
             }
-            BlockKind::Call { id, name, custom, namespace, .. } => {
+            BlockKind::Call { id, name, custom, namespace, rest } => {
                 let called = self.called.iter().find(|called| called.sent == *name);
                 let custom_item = *custom || called.is_some_and(|called| called.custom);
-                let item_id = self.item_id(if custom_item { "ctc" } else { "fc" }, at);
+                let item_id = self.item_id(rest, if custom_item { "ctc" } else { "fc" }, at);
                 let call = Call::new(item_id, id, name, *custom, namespace.as_deref(), called);
                 self.add(|json| call.write("in_progress", "", json), out);
                 (at, Says::Call(call))
@@ -254,12 +256,17 @@ impl Encoder {
     }
 
     /// Begins a part of the message, and the message where none is open.
-    fn content(&mut self, part: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> (usize, usize) {
+    fn content(&mut self, rest: &Rest, part: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> (usize, usize) {
+        let other = |message: &Message| own(rest, "id").is_some_and(|id| id != message.id);
+        if self.message.as_ref().is_some_and(other) {
+            self.close_message(out);
+        }
         if self.message.is_none() {
             let at = self.items.len();
-            let id = self.item_id("msg", at);
-            self.add(|json| item::message(&id, "in_progress", &[], json), out);
-            self.message = Some(Message { item: at, id, parts: Vec::new() });
+            let id = self.item_id(rest, "msg", at);
+            let phase = own(rest, "phase").map(str::to_owned);
+            self.add(|json| item::message(&id, "in_progress", phase.as_deref(), &[], json), out);
+            self.message = Some(Message { item: at, id, phase, parts: Vec::new() });
         }
         let Some(message) = self.message.as_mut() else { return (0, 0) };
         let (at, content, id) = (message.item, message.parts.len(), message.id.clone());
@@ -320,9 +327,9 @@ impl Encoder {
                 block.open = true;
                 return self.text(number, text, out);
             }
-            Says::Text { .. } => BlockKind::Text { rest: Default::default() },
+            Says::Text { .. } => BlockKind::Text { rest: Rest::default() },
             Says::Refusal { .. } => BlockKind::Refusal,
-            Says::Thought { .. } => BlockKind::Reasoning { summary: true, rest: Default::default() },
+            Says::Thought { .. } => BlockKind::Reasoning { summary: true, rest: Rest::default() },
             Says::Nothing => return,
         };
         self.open(number, &kind, out);
@@ -342,7 +349,7 @@ impl Encoder {
         let Some(opaque) = self.blocks.get_mut(&number).and_then(|block| block.opaque.take()) else { return };
         self.close_message(out);
         let at = self.items.len();
-        let id = self.item_id("rs", at);
+        let id = self.item_id(&Rest::default(), "rs", at);
         let state = opaque.made_by(&self.provider).wrap();
         self.add(|json| item::thought(&id, "", None, json), out);
         self.end_item(at, |json| item::thought(&id, "", Some(&state), json), out);
@@ -505,9 +512,9 @@ impl Encoder {
         let open: Vec<u32> = inside.map(|(number, _)| *number).collect();
         open.into_iter().for_each(|number| self.close(number, out));
         // Closing a text may have closed the message, for the state behind it.
-        let Some(Message { item, id, parts }) = self.message.take() else { return };
+        let Some(Message { item, id, phase, parts }) = self.message.take() else { return };
         let status = if self.finish == Finish::Length { "incomplete" } else { "completed" };
-        self.end_item(item, |json| item::message(&id, status, &parts, json), out);
+        self.end_item(item, |json| item::message(&id, status, phase.as_deref(), &parts, json), out);
     }
 
     fn close_all(&mut self, out: &mut Vec<u8>) {
@@ -527,7 +534,7 @@ impl Encoder {
             return self.losses.lose(what);
         };
         let at = self.items.len();
-        let id = self.item_id("ig", at);
+        let id = self.item_id(&Rest::default(), "ig", at);
         let format = media.mime.as_deref().and_then(|mime| mime.strip_prefix("image/")).unwrap_or("png");
         let open = json!({"id": id, "type": "image_generation_call", "status": "in_progress", "result": null});
         self.add(|json| build::value(json, &open), out);
@@ -570,6 +577,11 @@ impl Encoder {
             out.extend_from_slice(&object);
         });
     }
+}
+
+/// A member of this dialect.
+fn own<'a>(rest: &'a Rest, name: &str) -> Option<&'a str> {
+    rest.of(OWN).find(|(member, _)| *member == name)?.1.as_str()
 }
 
 fn call_event(input: Input, done: bool) -> &'static str {

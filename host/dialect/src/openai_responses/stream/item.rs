@@ -114,7 +114,7 @@ fn unwrapped(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// A message with its parts, which are JSON.
-pub(super) fn message(id: &str, status: &str, parts: &[Vec<u8>], out: &mut Vec<u8>) {
+pub(super) fn message(id: &str, status: &str, phase: Option<&str>, parts: &[Vec<u8>], out: &mut Vec<u8>) {
     out.push(b'{');
     build::text(out, "id", id);
     build::raw(out, "type", "\"message\"");
@@ -126,6 +126,7 @@ pub(super) fn message(id: &str, status: &str, parts: &[Vec<u8>], out: &mut Vec<u
         out.extend_from_slice(part);
     }
     out.push(b']');
+    build::maybe_text(out, "phase", phase);
     build::raw(out, "role", "\"assistant\"");
     out.push(b'}');
 }
