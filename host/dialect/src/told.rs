@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::clean;
-use crate::failure::{Blame, Failure, Retry};
+use crate::failure::{Blame, Class, Failure, Retry};
+
+mod class;
 
 /// The longest message a client gets, in characters.
 pub(crate) const MAX_MESSAGE: usize = 2000;
@@ -27,7 +29,9 @@ pub fn from_provider(status: u16, content_type: Option<&str>, body: &[u8]) -> Fa
     let told = serde_json::from_slice(body).map_or_else(|_| Told::default(), |value| told(&value));
     let known = (400..=599).contains(&status);
     let mut failure = failure(told, if known { status } else { 502 }, body);
-    failure.retry = if known { retry(status) } else { Retry::NextTarget };
+    // What is wrong with this account need not be wrong with the next target's.
+    let elsewhere = matches!(failure.class, Some(Class::Auth | Class::Quota | Class::RateLimit | Class::Overloaded));
+    failure.retry = if known && !elsewhere { retry(status) } else { Retry::NextTarget };
     if failure.detail.is_empty() && !body.is_empty() {
         failure.detail = format!("{}: {}", content_type.unwrap_or("no content type"), excerpt(body));
     }
@@ -107,6 +111,10 @@ fn inside(value: &Value, data: &[u8]) -> Option<Failure> {
 
 fn failure(told: Told, status: u16, body: &[u8]) -> Failure {
     let detail = if told.message.is_some() && !told.more { String::new() } else { excerpt(body) };
+    let class =
+        class::of(status, told.code.as_deref(), told.kind.as_deref(), told.message.as_deref().unwrap_or_default());
+    let limited = status == 429 || matches!(class, Some(Class::RateLimit | Class::Overloaded));
+    let retry_after = told.message.as_deref().filter(|_| limited).and_then(class::delay);
     Failure {
         blame: Blame::Provider,
         retry: Retry::No,
@@ -116,8 +124,8 @@ fn failure(told: Told, status: u16, body: &[u8]) -> Failure {
         param: told.param.map(Cow::Owned),
         message: told.message.unwrap_or_else(|| silent(status)),
         detail,
-        retry_after: None,
-        class: None,
+        retry_after,
+        class,
         original: None,
         headers: Vec::new(),
     }

@@ -2,18 +2,33 @@
 
 use bytes::Bytes;
 
+use super::OWN;
 use crate::failure::Failure;
-use crate::json;
+use crate::{json, told};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
 pub(super) use crate::told::{excerpt, inside_choice, inside_reply};
-pub use crate::told::{from_error_event, from_provider, in_stream};
+pub use crate::told::{from_error_event, in_stream};
 
-/// The body of an error reply. The call's id travels in the header; the body is the same four keys for every failure.
+/// The failure behind a provider's reply with an error status. A body in OpenAI's shape is kept, for clients of this dialect.
+pub fn from_provider(status: u16, content_type: Option<&str>, body: &[u8]) -> Failure {
+    let mut failure = told::from_provider(status, content_type, body);
+    let message = json::pointer(body, "/error/message").and_then(|at| body.get(at.start));
+    if json::validate(body).is_ok() && message == Some(&b'"') {
+        failure.original = told::original(OWN, body);
+    }
+    failure
+}
+
+/// The body of an error reply: the provider's own where it was one of this dialect, else the same four keys for every failure. The call's id
+/// travels in the header.
 pub fn render(failure: &Failure, _id: &str) -> Bytes {
+    if let Some(original) = failure.original.as_deref().filter(|original| original.dialect == OWN) {
+        return original.body.clone();
+    }
     let mut out = Vec::with_capacity(128 + failure.message.len());
     write(failure, &mut out);
     Bytes::from(out)

@@ -259,3 +259,35 @@ fn errors_inside_streams() {
     assert_eq!(from_error_event(br#"{"message":"Tool call failed","status_code":400}"#).message, "Tool call failed");
     assert_eq!(from_error_event(b"plain words").status, 502);
 }
+
+#[test]
+fn a_clean_body_of_the_dialect_stays_as_it_came() {
+    let body =
+        "{ \"error\": {\"message\":\"No.\",\"type\":\"x\",\"code\":429, \"metadata\":{\"a\":[1]}},\"user_id\":\"u\"}\n";
+    assert_eq!(render(&from(429, body), "id"), body);
+    for other in [
+        r#"{"error":{"message":"at http://10.0.0.1/","type":"x"}}"#,
+        r#"{"error":"text"}"#,
+        r#"{"detail":"Not Found"}"#,
+        r#"{"error":{"message":"No.","trace":"sk-proj-abcDEF1234567890"}}"#,
+        "[{\"error\":{\"message\":\"No.\"}}]",
+        r#"{"error":{"message":"cut"#,
+    ] {
+        let rendered = render(&from(400, other), "id");
+        assert!(rendered.starts_with(b"{\"error\":{\"message\":") && rendered != other, "{other}");
+        assert_eq!(json::object(&rendered, 9).map(Iterator::count), Some(4), "{other}");
+    }
+    let mut foreign = from(429, body);
+    foreign.original.as_mut().unwrap().dialect = crate::Dialect::Anthropic;
+    assert!(render(&foreign, "id").starts_with(b"{\"error\":{\"message\":\"No.\",\"type\":\"x\",\"param\":null"));
+}
+
+#[test]
+fn an_error_inside_a_success_has_the_status_that_it_names() {
+    let groq = br#"{"error":{"message":"Tool call failed","type":"invalid_request_error","code":"tool_use_failed","status_code":400}}"#;
+    assert_eq!(from_error_event(groq).status, 400);
+    let azure = br#"{"error":{"message":"filtered","code":"content_filter","status":400}}"#;
+    let failure = in_stream(azure).unwrap();
+    assert_eq!((failure.status, failure.class()), (400, crate::failure::Class::ContentFilter));
+    assert_eq!(in_stream(br#"{"error":{"message":"x","code":200}}"#).unwrap().status, 502);
+}
