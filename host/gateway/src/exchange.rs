@@ -8,26 +8,93 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
+use sluice_dialect::Dialect;
+use sluice_dialect::dialect::Said;
 
 use crate::governance::keys::Caller;
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// A conversation, in the road's dialect.
     Chat,
     Models,
     /// One model by name, percent-decoded.
     Model(String),
+    /// How many tokens a conversation's request is, without asking a model.
+    CountTokens,
+    Embeddings,
+    /// Anything else that a provider has: passes as it is, with the provider's credentials.
+    Raw(Raw),
 }
 
-/// Where a call came in: the client's dialect is OpenAI's for every road of this version.
+/// A request that Sluice does not read further than it has to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    pub method: Method,
+    /// Below the provider's prefix, as the client wrote it and checked to stay below; begins with a slash and, where the client said one,
+    /// the version (`/v1`).
+    pub path: String,
+}
+
+impl Operation {
+    /// As plugins, their `match` and the log know it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Operation::Chat => "chat",
+            Operation::Models | Operation::Model(_) => "models",
+            Operation::CountTokens => "count-tokens",
+            Operation::Embeddings => "embeddings",
+            Operation::Raw(raw) => raw.kind(),
+        }
+    }
+}
+
+impl Raw {
+    /// Raw operations that are known by a name of their own; every other one is `raw`.
+    const KINDS: [&'static str; 7] = ["audio", "batches", "completions", "files", "images", "moderations", "rerank"];
+
+    fn kind(&self) -> &'static str {
+        let path = self.unversioned().trim_start_matches('/');
+        let first = path.split('/').next().unwrap_or_default();
+        Raw::KINDS.iter().find(|kind| **kind == first).copied().unwrap_or("raw")
+    }
+
+    /// The path without the version that the client wrote.
+    pub fn unversioned(&self) -> &str {
+        split_version(&self.path).1
+    }
+}
+
+/// Parts a path that begins with a version (`/v1`, `/v1beta`) from it; the first is empty where there is none.
+pub fn split_version(path: &str) -> (&str, &str) {
+    let Some(rest) = path.strip_prefix('/') else { return ("", path) };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let word = rest.get(..end).unwrap_or_default();
+    if is_version(word) { path.split_at(end + 1) } else { ("", path) }
+}
+
+/// `v`, a number, and perhaps a word: `v1`, `v4`, `v1beta1`.
+fn is_version(word: &str) -> bool {
+    let after = word.strip_prefix('v').unwrap_or_default();
+    after.starts_with(|c: char| c.is_ascii_digit())
+        && after.len() < 12
+        && after.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// Where a call came in, and what its path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Road {
     pub operation: Operation,
-    /// The provider named by the path's prefix (`/openai/...`); `None` on `/v1`.
+    /// The provider named by the path's prefix (`/openai/...`); `None` on `/v1` and its like.
     pub provider: Option<&'static str>,
+    /// The client's dialect: of the request and of every reply, refusals included.
+    pub dialect: Dialect,
+    pub said: Said,
+    /// The query without credentials; `None` where nothing is left.
+    pub query: Option<String>,
 }
 
 /// One client request, read whole.

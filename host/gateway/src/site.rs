@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::Failure;
 
 use crate::app::{Core, Gateway};
-use crate::exchange::{Handler, Inbound, Operation, Reply, Road};
+use crate::exchange::{Handler, Inbound, Reply, Road};
 use crate::governance::access;
 use crate::governance::keys::Caller;
 use crate::live;
@@ -57,12 +58,8 @@ impl Site for Gateway {
     ) {
         let record = Record {
             id: id.to_owned(),
-            dialect: "openai-chat",
-            operation: match road.map(|road| &road.operation) {
-                Some(Operation::Chat) => "chat",
-                Some(_) => "models",
-                None => "none",
-            },
+            dialect: road.map_or(Dialect::OpenaiChat, |road| road.dialect).as_str(),
+            operation: road.map_or("none", |road| road.operation.as_str()),
             prefix: road.and_then(|road| road.provider),
             caller: caller.cloned(),
             status: failure.status,

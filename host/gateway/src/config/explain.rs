@@ -253,7 +253,7 @@ impl Answer<'_> {
         let parent = field.path.strip_prefix("providers.").and_then(|rest| rest.split('.').next());
         let on = ROWS.iter().find(|row| parent == Some(row.name) && self.turned_on(row));
         match on.filter(|row| field.path == format!("providers.{}", row.name)) {
-            Some(row) => format!("environment: {} is set", row.key_env),
+            Some(row) => format!("environment: {} is set", self.key_of(row).unwrap_or_default()),
             None if field.section && self.main.name.is_empty() => "nowhere: there is no configuration file".to_owned(),
             None if field.section => "nowhere".to_owned(),
             None => "default".to_owned(),
@@ -261,9 +261,14 @@ impl Answer<'_> {
     }
 
     /// Whether the environment alone turns a provider on.
-    fn turned_on(&self, row: &Row) -> bool {
+    fn turned_on(&self, row: &'static Row) -> bool {
         let written = self.main.tree.get("providers").is_some_and(|entry| entry.node.get(row.name).is_some());
-        !written && self.state_of(row.key_env) == "set"
+        !written && self.key_of(row).is_some()
+    }
+
+    /// The variable that a built-in provider takes its key from.
+    fn key_of(&self, row: &'static Row) -> Option<&'static str> {
+        row.key_env.iter().copied().find(|name| self.state_of(name) == "set")
     }
 
     /// What stands over the file, or in for it: the command line, the environment, a built-in row.
@@ -340,10 +345,10 @@ impl Answer<'_> {
         let origin = format!("built in, as {}", row.name);
         match field {
             "base_url" => Some((Some(row.base_url.to_owned()), origin)),
-            "dialect" => Some((Some(row.dialects.first()?.as_str().to_owned()), origin)),
+            "dialect" => Some((Some(row.preferred().as_str().to_owned()), origin)),
             "keys" => {
                 let provider = self.resolved?.providers.iter().find(|provider| provider.name == name)?;
-                let key = provider.keys.first().filter(|key| key.name == row.key_env)?;
+                let key = provider.keys.first().filter(|key| row.key_env.contains(&key.name.as_str()))?;
                 Some((Some(format!("env:{} (set)", key.name)), format!("environment: {}", key.name)))
             }
             _ => None,

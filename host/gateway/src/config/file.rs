@@ -131,9 +131,10 @@ pub(super) struct Network {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Provider {
-    /// The wire format it speaks. Needed, unless the name or `like` is a built-in provider's.
+    /// The wire format it speaks. Needed, unless the name or `like` is a built-in provider's, which may speak several; written beside
+    /// these, it is the only one.
     pub(super) dialect: Option<Dialect>,
-    /// The built-in provider whose dialect and address are taken where this entry has none.
+    /// The built-in provider whose dialects, address, way of sending keys and other particulars are taken where this entry has none.
     pub(super) like: Option<String>,
     /// The address that calls are appended to, with or without `/v1`, just as the provider documents it:
     /// `http://10.0.0.5:8000/v1`. Needed, unless the name or `like` is a built-in provider's.
@@ -175,6 +176,23 @@ impl Default for Provider {
 pub(super) enum Dialect {
     /// OpenAI's chat completions.
     OpenaiChat,
+    /// OpenAI's Responses.
+    OpenaiResponses,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Gemini's generateContent.
+    Gemini,
+}
+
+impl From<Dialect> for sluice_dialect::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::OpenaiChat => sluice_dialect::Dialect::OpenaiChat,
+            Dialect::OpenaiResponses => sluice_dialect::Dialect::OpenaiResponses,
+            Dialect::Anthropic => sluice_dialect::Dialect::Anthropic,
+            Dialect::Gemini => sluice_dialect::Dialect::Gemini,
+        }
+    }
 }
 
 /// A provider's key: a secret alone or with its particulars.

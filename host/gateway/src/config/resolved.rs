@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use sluice_dialect::Dialect;
 
 use super::secret::Secret;
+use crate::providers::table::{Auth, Quirk, Row};
 
 pub use super::network::{Network, Proxy};
 
@@ -103,20 +105,6 @@ pub struct ServerLimits {
     pub shutdown: Duration,
 }
 
-/// A wire format. More come with their code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    OpenaiChat,
-}
-
-impl Dialect {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Dialect::OpenaiChat => "openai-chat",
-        }
-    }
-}
-
 /// Where a provider is. Operations are appended to `path`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
@@ -131,8 +119,15 @@ pub struct BaseUrl {
 #[derive(Clone, Debug)]
 pub struct Provider {
     pub name: String,
-    pub dialect: Dialect,
+    /// What it speaks, with what follows its address for each; the preferred one first, never empty.
+    pub dialects: Vec<(Dialect, &'static str)>,
     pub base: BaseUrl,
+    /// How its keys travel.
+    pub auth: Auth,
+    /// How it differs from what its dialects say.
+    pub quirks: &'static [Quirk],
+    /// The built-in provider that it is, or is like.
+    pub row: Option<&'static Row>,
     /// May be empty: then requests carry no credentials.
     pub keys: Vec<ProviderKey>,
     /// Models listed by the operator, for bare names and `/v1/models`.

@@ -20,6 +20,8 @@ pub fn denied(denial: Denial) -> Failure {
         message: denial.message,
         detail: String::new(),
         retry_after: None,
+        class: None,
+        original: None,
         headers: denial.headers,
     }
 }

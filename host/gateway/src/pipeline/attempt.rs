@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::openai_chat::{echo, error};
 use sluice_dialect::peek::{self, Peek};
@@ -14,6 +15,7 @@ use super::call::{Call, deadline};
 use super::route::Route;
 use super::upstream::{Source, Upstream};
 use crate::app::{Core, Gateway};
+use crate::providers::auth::Credential;
 use crate::providers::client::{Client, SendError};
 use crate::providers::decode::Decoder;
 use crate::providers::{Provider, headers};
@@ -47,12 +49,10 @@ async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Optio
     // A stream is always read: only its events say whether it is complete.
     let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
     let reads = call.streamed() || provider.config.meter || hooks;
-    let key = provider.credentials.choose(model.unwrap_or_default()).map_err(|detail| {
-        let message = format!("No key of the provider `{}` may be used for this model.", provider.name);
-        Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
-    })?;
-    call.settle.record.last.key = key.map(|key| Arc::clone(key.name));
-    let make = || request(call, provider, key.map(|key| key.bearer), body.clone(), reads);
+    let key = provider.credential(model.unwrap_or_default()).await?;
+    call.settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
+    let uri = provider.uri(Dialect::OpenaiChat, model.unwrap_or_default(), call.streamed(), None)?;
+    let make = || request(call, provider, uri.clone(), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
     let response = client.send(make, timeouts.connect, timeouts.headers).await;
@@ -108,7 +108,14 @@ fn body(call: &Call, provider: &Provider, model: Option<&str>) -> Result<(Bytes,
     Ok((splice(bytes, &edits), usage.is_some()))
 }
 
-fn request(call: &Call, provider: &Provider, key: Option<&HeaderValue>, body: Bytes, reads: bool) -> Request<Bytes> {
+fn request(
+    call: &Call,
+    provider: &Provider,
+    uri: Uri,
+    key: Option<&Credential>,
+    body: Bytes,
+    reads: bool,
+) -> Request<Bytes> {
     let mut out = HeaderMap::with_capacity(16);
     headers::to_provider(&call.headers, &mut out);
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -118,11 +125,11 @@ fn request(call: &Call, provider: &Provider, key: Option<&HeaderValue>, body: By
         out.insert(name.clone(), value.clone());
     }
     if let Some(key) = key {
-        out.insert(header::AUTHORIZATION, key.clone());
+        key.authorize(&mut out);
     }
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = provider.chat.clone();
+    *request.uri_mut() = uri;
     *request.headers_mut() = out;
     request
 }

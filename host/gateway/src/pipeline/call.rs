@@ -140,12 +140,12 @@ pub struct Settle {
 }
 
 impl Settle {
-    fn new(core: &Arc<Core>, inbound: &mut Inbound) -> Settle {
+    pub(super) fn new(core: &Arc<Core>, inbound: &mut Inbound) -> Settle {
         core.metrics.in_flight.inc();
         let record = Record {
             id: inbound.id.clone(),
-            dialect: "openai-chat",
-            operation: "chat",
+            dialect: inbound.road.dialect.as_str(),
+            operation: inbound.road.operation.as_str(),
             prefix: inbound.road.provider,
             caller: inbound.caller.take(),
             client_waited: inbound.waited,

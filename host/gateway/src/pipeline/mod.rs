@@ -10,6 +10,7 @@ mod generator;
 mod held;
 mod kept;
 mod models;
+mod other;
 mod reply;
 mod route;
 mod stream;
@@ -23,6 +24,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::openai_chat::{answer, reply as dialect_reply};
 
@@ -62,12 +64,8 @@ enum Step {
 /// Serves one call, from its read request to the head of its reply. The body of a stream goes on in `stream::Pump`.
 pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
     let core = &core;
-    match &inbound.road.operation {
-        Operation::Models => return models::list(core, inbound.road.provider, inbound.caller.as_ref()).await,
-        Operation::Model(id) => {
-            return models::get(core, inbound.road.provider, inbound.caller.as_ref(), id, &inbound.id).await;
-        }
-        Operation::Chat => {}
+    if inbound.road.operation != Operation::Chat || inbound.road.dialect != Dialect::OpenaiChat {
+        return other::run(core, inbound).await;
     }
     let (settle, parts) = Call::start(core, inbound);
     let mut call = match parts {

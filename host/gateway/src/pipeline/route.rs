@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sluice_dialect::failure::{Blame, Failure};
 
 use crate::app::Core;
-use crate::providers::table;
+use crate::providers::table::{self, Row};
 
 /// Near names shown in a 404.
 const NEAR: usize = 3;
@@ -88,14 +88,11 @@ fn not_found(message: String) -> Failure {
 /// A provider that Sluice knows but has no key for.
 fn not_configured(name: &str) -> Failure {
     match table::row(name) {
-        Some(row) => not_found(format!(
+        Some(Row { key_env: [env, ..], .. }) => not_found(format!(
             "The provider `{name}` is not configured: set {env} in Sluice's environment, or add to sluice.yaml: \
-             `providers: {{ {name}: {{ keys: [env:{env}] }} }}`.",
-            env = row.key_env
+             `providers: {{ {name}: {{ keys: [env:{env}] }} }}`."
         )),
-        None => {
-            not_found(format!("The provider `{name}` is not configured: add it under `providers:` in sluice.yaml."))
-        }
+        _ => not_found(format!("The provider `{name}` is not configured: add it under `providers:` in sluice.yaml.")),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A provider is data; `table` has the built-in rows, the configuration makes more. Only `auth` touches a secret's text.
 
+pub mod address;
 pub mod auth;
 pub mod client;
 pub mod clients;
 pub mod decode;
+pub mod facts;
 pub mod headers;
 mod link;
 pub mod listing;
@@ -16,7 +18,11 @@ pub mod tls;
 use std::sync::Arc;
 
 use http::Uri;
+use sluice_dialect::Dialect;
+use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::hub::Target;
 
+use self::address::Addresses;
 use self::clients::Way;
 use self::listing::{Listing, Listings};
 use crate::config;
@@ -26,8 +32,7 @@ use crate::observe::metrics::{Metrics, ProviderMetrics};
 pub struct Provider {
     pub name: Arc<str>,
     pub config: config::Provider,
-    /// Where chat completions go.
-    pub chat: Uri,
+    addresses: Addresses,
     pub credentials: auth::Credentials,
     /// What the provider itself says it serves.
     pub listing: Listing,
@@ -43,12 +48,62 @@ impl Provider {
         listings: &Arc<Listings>,
         way: &Arc<Way>,
     ) -> Result<Provider, String> {
-        let chat = format!("{}/chat/completions", config.base)
-            .parse()
-            .map_err(|error| format!("the address of provider `{}`: {error}", config.name))?;
-        let credentials = auth::Credentials::new(&config.keys)?;
+        let addresses = Addresses::new(&config)?;
+        let credentials = auth::Credentials::new(config.auth, &config.keys)?;
         let listing = listings.of(&config, &credentials, way);
         let metrics = metrics.provider(&config.name);
-        Ok(Provider { name: Arc::from(config.name.as_str()), chat, credentials, listing, metrics, config })
+        Ok(Provider { name: Arc::from(config.name.as_str()), addresses, credentials, listing, metrics, config })
     }
+
+    /// Whether calls of that dialect pass without translation.
+    pub fn speaks(&self, dialect: Dialect) -> bool {
+        self.config.dialects.iter().any(|(spoken, _)| *spoken == dialect)
+    }
+
+    /// The dialect in which the provider is called for a client of `client`: the same where it is spoken, else the provider's preferred one.
+    pub fn nearest(&self, client: Dialect) -> Dialect {
+        if self.speaks(client) {
+            return client;
+        }
+        self.config.dialects.first().map_or(client, |(dialect, _)| *dialect)
+    }
+
+    /// Where a call of the model goes. `query` is the client's, for a call that is not translated.
+    ///
+    /// # Errors
+    /// A 400 for a name or a query that makes no address.
+    pub fn uri(&self, dialect: Dialect, model: &str, stream: bool, query: Option<&str>) -> Result<Uri, Failure> {
+        self.addresses.chat(dialect, model, stream, query).ok_or_else(unaddressable)
+    }
+
+    /// What an attempt at the model shows: a key, or a token in its place. A provider without keys gets nothing.
+    ///
+    /// # Errors
+    /// No key may be used for the model, or no token can be had.
+    #[allow(clippy::unused_async, reason = "tokens are fetched")]
+    pub async fn credential(&self, model: &str) -> Result<Option<auth::Credential>, Failure> {
+        let chosen = self.credentials.choose(model).map_err(|detail| {
+            let message = format!("No key of the provider `{}` may be used for this model.", self.name);
+            Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
+        })?;
+        Ok(chosen.cloned())
+    }
+
+    /// Where a raw request goes: the provider's address with the path and query of the client.
+    ///
+    /// # Errors
+    /// A 400 for a path that makes no address.
+    pub fn raw_uri(&self, path: &str, query: Option<&str>) -> Result<Uri, Failure> {
+        self.addresses.raw(path, query).ok_or_else(unaddressable)
+    }
+
+    /// What a writer of requests must know of the model here.
+    pub fn target<'a>(&'a self, dialect: Dialect, model: &'a str) -> Target<'a> {
+        facts::target(&self.name, self.config.quirks, dialect, model)
+    }
+}
+
+fn unaddressable() -> Failure {
+    let message = "The model's name, the path or the query cannot be part of an address.";
+    Failure::new(Blame::Client, 400, "invalid_request_error", "malformed_path", message)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{Response, StatusCode};
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat;
 
 use super::head::Refusal;
 use crate::exchange::{Reply, ReplyBody};
@@ -38,10 +38,10 @@ pub(super) fn timing(took: Duration) -> HeaderValue {
     HeaderValue::try_from(took).unwrap_or_else(|_| HeaderValue::from_static("sluice"))
 }
 
-/// A failure in the client's dialect: status, body with all four keys, whose fault it is, and when to come again.
-pub fn failure(failure: &Failure, id: &str) -> Reply {
+/// A failure in the client's dialect: status, body, whose fault it is, and when to come again.
+pub fn failure(dialect: Dialect, failure: &Failure, id: &str) -> Reply {
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut reply = json(status, openai_chat::error::render(failure, id));
+    let mut reply = json(status, dialect.api().write_error(failure, id));
     let headers = reply.headers_mut();
     headers.insert(ERROR_SOURCE, HeaderValue::from_static(failure.blame.as_str()));
     if let Some(after) = failure.retry_after {
@@ -79,6 +79,11 @@ pub(super) fn not_found(path: &str) -> Failure {
     let shown: String = path.chars().take(200).collect();
     let message = format!("There is nothing at {shown}. Chat completions are at /v1/chat/completions.");
     Failure::new(Blame::Client, 404, "invalid_request_error", "unknown_path", message)
+}
+
+pub(super) fn unclean_path() -> Failure {
+    let message = "The path leads out of where it begins (`..` or a backslash, perhaps escaped); send it without.";
+    Failure::invalid("malformed_path", message)
 }
 
 pub(super) fn wrong_method(allow: &'static str) -> Failure {
@@ -131,7 +136,7 @@ mod tests {
         let mut failed = Failure::overloaded("Later.");
         failed.retry_after = Some(Duration::from_millis(1_200));
         failed.headers = vec![("x-why".to_owned(), "because".to_owned()), ("bad name".to_owned(), "x".to_owned())];
-        let reply = failure(&failed, "id");
+        let reply = failure(Dialect::OpenaiChat, &failed, "id");
         assert_eq!(reply.status(), 503);
         assert_eq!(reply.headers()["retry-after"], "2");
         assert_eq!(reply.headers()["x-why"], "because");

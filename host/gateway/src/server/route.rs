@@ -1,20 +1,22 @@
-//! Which path and method mean what. A dialect's prefixes and operations are rows of two tables; nothing else of a request is read here.
+//! Which path and method mean what: where a road begins, whose it is, and which dialect it speaks. Prefixes, operations and pages are rows
+//! of tables; of a request nothing is read here but its method, its address and the headers that say the dialect.
+//!
+//! What is not served below a provider's prefix passes raw to that provider. Without a provider only OpenAI's own operations do: there
+//! the rest is a 404, so that a mistyped path is told and not sent somewhere.
 
 use std::borrow::Cow;
 
-use http::Method;
+use http::{HeaderMap, Method, Uri};
+use sluice_dialect::Dialect;
+use sluice_dialect::dialect::Said;
 
-use crate::exchange::{Operation, Road};
+use crate::exchange::{Operation, Raw, Road, split_version};
+use crate::providers::table;
 
-/// Where the roads begin, and the provider that the prefix names. A longer prefix stands before a shorter one that it begins with.
-const PREFIXES: &[(&str, Option<&str>)] = &[("/v1", None), ("/openai/v1", Some("openai")), ("/openai", Some("openai"))];
-
-/// What follows a prefix. The path after a `Prefixed` entry's is a name and may hold slashes (`meta-llama/llama-3`).
-const OPERATIONS: &[(Tail, Verb, Kind)] = &[
-    (Tail::Exact("/chat/completions"), Verb::Post, Kind::Chat),
-    (Tail::Exact("/models"), Verb::Get, Kind::Models),
-    (Tail::Prefixed("/models/"), Verb::Get, Kind::Model),
-];
+mod gemini;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
 
 /// The gateway's own pages.
 const PAGES: &[(&str, Page)] = &[
@@ -28,23 +30,53 @@ const PAGES: &[(&str, Page)] = &[
     ("/api/calls", Page::Calls),
 ];
 
-#[derive(Clone, Copy)]
-enum Tail {
-    Exact(&'static str),
-    Prefixed(&'static str),
-}
+/// Prefixes with the provider that they name, and the dialect of what is not in a dialect's own place (lists, refusals). Beside them every
+/// built-in provider's name is one.
+const PREFIXES: &[(&str, &str, Dialect)] = &[
+    ("openai", "openai", Dialect::OpenaiChat),
+    ("anthropic", "anthropic", Dialect::Anthropic),
+    ("genai", "gemini", Dialect::Gemini),
+];
+
+/// Prefixes of frameworks: every dialect's paths below them, and the prefixes above once more.
+const FRAMEWORKS: &[&str] = &["litellm", "langchain", "pydanticai"];
+
+/// What follows a prefix and perhaps a version, in one place only.
+const OPERATIONS: &[(&str, Kind, Dialect)] = &[
+    ("/chat/completions", Kind::Chat, Dialect::OpenaiChat),
+    ("/responses", Kind::Chat, Dialect::OpenaiResponses),
+    ("/messages", Kind::Chat, Dialect::Anthropic),
+    ("/messages/count_tokens", Kind::CountTokens, Dialect::Anthropic),
+    ("/responses/input_tokens", Kind::CountTokens, Dialect::OpenaiResponses),
+    ("/embeddings", Kind::Embeddings, Dialect::OpenaiChat),
+];
+
+/// OpenAI's other operations, by the first part of their path: raw where the path names no provider.
+const OPENAI_RAW: &[&str] = &[
+    "assistants",
+    "audio",
+    "batches",
+    "completions",
+    "containers",
+    "conversations",
+    "evals",
+    "files",
+    "fine_tuning",
+    "images",
+    "moderations",
+    "rerank",
+    "responses",
+    "threads",
+    "uploads",
+    "vector_stores",
+    "videos",
+];
 
 #[derive(Clone, Copy)]
 enum Kind {
     Chat,
-    Models,
-    Model,
-}
-
-#[derive(Clone, Copy)]
-enum Verb {
-    Get,
-    Post,
+    CountTokens,
+    Embeddings,
 }
 
 /// What Sluice says about itself. The home page holds nothing that is not in every copy of Sluice; the next three are asked by supervisors,
@@ -75,53 +107,173 @@ pub(super) enum Missed {
     Method(&'static str),
     /// The model's name in the path is not UTF-8 or holds control characters.
     Name,
+    /// The path leads out of its prefix (`..`, an escaped slash or backslash beside it).
+    Unclean,
 }
 
-impl Verb {
-    fn allow(self) -> &'static str {
-        match self {
-            Verb::Get => "GET, HEAD, OPTIONS",
-            Verb::Post => "POST, OPTIONS",
-        }
-    }
+const GET: &str = "GET, HEAD, OPTIONS";
+const POST: &str = "POST, OPTIONS";
 
-    fn check(self, method: &Method) -> Result<(), Missed> {
-        let fits = match self {
-            Verb::Get => method == Method::GET || method == Method::HEAD,
-            Verb::Post => method == Method::POST,
-        };
-        if fits { Ok(()) } else { Err(Missed::Method(self.allow())) }
-    }
+/// Where a path stands: below which prefix, and what is left of it.
+struct Place<'a> {
+    /// The provider that the prefix names.
+    provider: Option<&'static str>,
+    dialect: Dialect,
+    /// Behind the prefix: with the version, and without.
+    path: &'a str,
+    tail: &'a str,
+    /// Azure's deployment, which stands for the model.
+    deployment: Option<&'a str>,
 }
 
-/// Finds the route of a path (without its query). One trailing slash is ignored: clients that join a base address and a path leave it there.
-pub(super) fn find(method: &Method, path: &str) -> Result<Route, Missed> {
+/// Finds the route of a request. One trailing slash is ignored: clients that join a base address and a path leave it there.
+pub(super) fn find(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Route, Missed> {
+    let path = uri.path();
     let short = path.strip_suffix('/').unwrap_or(path);
-    for (prefix, provider) in PREFIXES {
-        let Some(rest) = path.strip_prefix(prefix) else { continue };
-        let Some(short) = short.strip_prefix(prefix) else { continue };
-        for (tail, verb, kind) in OPERATIONS {
-            let name = match tail {
-                Tail::Exact(exact) if short == *exact => "",
-                Tail::Prefixed(before) => match rest.strip_prefix(before) {
-                    Some(name) if !name.is_empty() => name,
-                    _ => continue,
-                },
-                Tail::Exact(_) => continue,
-            };
-            verb.check(method)?;
-            let operation = match kind {
-                Kind::Chat => Operation::Chat,
-                Kind::Models => Operation::Models,
-                Kind::Model => Operation::Model(decode(name)?.into_owned()),
-            };
-            return Ok(Route::Road(Road { operation, provider: *provider }));
+    if let Some((_, page)) = PAGES.iter().find(|(page, _)| *page == short || *page == path) {
+        return get(method).map(|()| Route::Page(*page));
+    }
+    let place = place(path, uri.query(), headers).ok_or(Missed::Path)?;
+    let said = Said { model: place.deployment.map(decode).transpose()?.map(Cow::into_owned), ..Said::default() };
+    let road = Road {
+        operation: Operation::Models,
+        provider: place.provider,
+        dialect: place.dialect,
+        said,
+        query: without_credentials(uri.query()),
+    };
+    served(method, &place, road).map(Route::Road)
+}
+
+/// The dialect of a refusal to a request that leads nowhere.
+pub(super) fn dialect_of(uri: &Uri, headers: &HeaderMap) -> Dialect {
+    place(uri.path(), uri.query(), headers).map_or(Dialect::OpenaiChat, |place| {
+        let tail = place.tail.strip_suffix('/').unwrap_or(place.tail);
+        OPERATIONS.iter().find(|(path, _, _)| *path == tail).map_or(place.dialect, |(_, _, dialect)| *dialect)
+    })
+}
+
+fn served(method: &Method, place: &Place<'_>, road: Road) -> Result<Road, Missed> {
+    let tail = place.tail.strip_suffix('/').unwrap_or(place.tail);
+    if let Some((_, kind, dialect)) = OPERATIONS.iter().find(|(path, _, _)| *path == tail) {
+        if method != Method::POST {
+            return passed(method, place, Road { dialect: *dialect, ..road }, POST);
         }
+        let operation = match kind {
+            Kind::Chat => Operation::Chat,
+            Kind::CountTokens => Operation::CountTokens,
+            Kind::Embeddings => Operation::Embeddings,
+        };
+        return Ok(Road { operation, dialect: *dialect, ..road });
     }
-    match PAGES.iter().find(|(page, _)| *page == short || *page == path) {
-        Some((_, page)) => Verb::Get.check(method).map(|()| Route::Page(*page)),
-        None => Err(Missed::Path),
+    if method == Method::POST
+        && let Some(found) = gemini::find(place.tail, road.query.as_deref())
+    {
+        return gemini::road(found?, road);
     }
+    if tail == "/models" {
+        return if get(method).is_ok() { Ok(road) } else { passed(method, place, road, GET) };
+    }
+    if let Some(name) = place.tail.strip_prefix("/models/").filter(|name| !name.is_empty()) {
+        if get(method).is_err() {
+            return passed(method, place, road, GET);
+        }
+        return Ok(Road { operation: Operation::Model(decode(name)?.into_owned()), ..road });
+    }
+    passed(method, place, road, "")
+}
+
+/// What Sluice does not serve itself. `allow`: the methods that it does serve there.
+fn passed(method: &Method, place: &Place<'_>, road: Road, allow: &'static str) -> Result<Road, Missed> {
+    let missed = || if allow.is_empty() { Missed::Path } else { Missed::Method(allow) };
+    let first = place.tail.trim_start_matches('/').split('/').next().unwrap_or_default();
+    // Claude Code asks this once at its start, of whoever serves it; there is no such thing at any provider.
+    let nowhere = first.is_empty() || place.tail == "/api/hello";
+    let known = place.provider.is_some() || (allow.is_empty() && OPENAI_RAW.contains(&first));
+    if nowhere || !known || method == Method::OPTIONS || method == Method::CONNECT || method == Method::TRACE {
+        return Err(missed());
+    }
+    if !is_clean(place.path) {
+        return Err(Missed::Unclean);
+    }
+    let raw = Raw { method: method.clone(), path: place.path.to_owned() };
+    Ok(Road { operation: Operation::Raw(raw), ..road })
+}
+
+fn get(method: &Method) -> Result<(), Missed> {
+    if method == Method::GET || method == Method::HEAD { Ok(()) } else { Err(Missed::Method(GET)) }
+}
+
+/// Reads prefix and version. `None` for a path that no road begins with.
+fn place<'a>(path: &'a str, query: Option<&str>, headers: &HeaderMap) -> Option<Place<'a>> {
+    let framework = first_of(path, FRAMEWORKS);
+    let below = framework.unwrap_or(path);
+    let (provider, dialect, rest) = match prefix(below) {
+        Some((provider, dialect, rest)) => (Some(provider), Some(dialect), rest),
+        None => (None, None, below),
+    };
+    if provider == Some("openai") || provider == Some("azure") {
+        // Azure's clients put `/openai` before both of its forms.
+        let inner = rest.strip_prefix("/openai").filter(|inner| inner.starts_with('/')).unwrap_or(rest);
+        if let Some((deployment, tail)) = inner.strip_prefix("/deployments/").and_then(|found| found.split_once('/')) {
+            let at = inner.len() - tail.len() - 1;
+            let tail = inner.get(at..).unwrap_or_default();
+            let deployment = Some(deployment);
+            return Some(Place {
+                provider: Some("azure"),
+                dialect: Dialect::OpenaiChat,
+                path: inner,
+                tail,
+                deployment,
+            });
+        }
+        let (_, tail) = split_version(inner);
+        return Some(Place { provider, dialect: Dialect::OpenaiChat, path: inner, tail, deployment: None });
+    }
+    let (version, tail) = split_version(rest);
+    if provider.is_none() && framework.is_none() && version.is_empty() {
+        return None;
+    }
+    let dialect = dialect.unwrap_or_else(|| spoken(version, query, headers));
+    Some(Place { provider, dialect, path: rest, tail, deployment: None })
+}
+
+/// The dialect of a road that several speak: by the version, and by a header that only one dialect's clients send.
+fn spoken(version: &str, query: Option<&str>, headers: &HeaderMap) -> Dialect {
+    if headers.contains_key("anthropic-version") {
+        Dialect::Anthropic
+    } else if version.len() > 3 || headers.contains_key("x-goog-api-key") || gemini::has_key(query) {
+        Dialect::Gemini
+    } else {
+        Dialect::OpenaiChat
+    }
+}
+
+/// What is left of a path whose first part is one of `names`; the rest begins with a slash.
+fn first_of<'a>(path: &'a str, names: &[&str]) -> Option<&'a str> {
+    let (first, rest) = split_first(path)?;
+    names.contains(&first).then_some(rest)
+}
+
+fn split_first(path: &str) -> Option<(&str, &str)> {
+    let inner = path.strip_prefix('/')?;
+    let end = inner.find('/')?;
+    inner.split_at_checked(end)
+}
+
+fn prefix(path: &str) -> Option<(&'static str, Dialect, &str)> {
+    let (first, rest) = split_first(path)?;
+    if let Some((_, provider, dialect)) = PREFIXES.iter().find(|(name, _, _)| *name == first) {
+        return Some((provider, *dialect, rest));
+    }
+    let row = table::row(first)?;
+    Some((row.name, row.preferred(), rest))
+}
+
+/// A query without the credential that Gemini's clients may put there.
+fn without_credentials(query: Option<&str>) -> Option<String> {
+    let kept: Vec<&str> = query?.split('&').filter(|pair| !gemini::is_key(pair) && !pair.is_empty()).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
 }
 
 fn decode(name: &str) -> Result<Cow<'_, str>, Missed> {
@@ -129,46 +281,13 @@ fn decode(name: &str) -> Result<Cow<'_, str>, Missed> {
     if name.chars().any(char::is_control) { Err(Missed::Name) } else { Ok(name) }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn road(operation: Operation, provider: Option<&'static str>) -> Result<Route, Missed> {
-        Ok(Route::Road(Road { operation, provider }))
-    }
-
-    #[test]
-    fn finds_every_road() {
-        for (prefix, provider) in [("/v1", None), ("/openai/v1", Some("openai")), ("/openai", Some("openai"))] {
-            let find = |method, tail: &str| find(&method, &format!("{prefix}{tail}"));
-            assert_eq!(find(Method::POST, "/chat/completions"), road(Operation::Chat, provider));
-            assert_eq!(find(Method::POST, "/chat/completions/"), road(Operation::Chat, provider));
-            assert_eq!(find(Method::GET, "/models"), road(Operation::Models, provider));
-            assert_eq!(find(Method::GET, "/models/"), road(Operation::Models, provider));
-            assert_eq!(find(Method::HEAD, "/models"), road(Operation::Models, provider));
-            let model = |name: &str| road(Operation::Model(name.to_owned()), provider);
-            assert_eq!(find(Method::GET, "/models/gpt-4o"), model("gpt-4o"));
-            assert_eq!(find(Method::GET, "/models/meta-llama/Llama-3%3A70b"), model("meta-llama/Llama-3:70b"));
-            assert_eq!(find(Method::GET, "/models/a%2Fb%20%ED%95%9C"), model("a/b \u{d55c}"));
-            assert_eq!(find(Method::GET, "/models/%ff"), Err(Missed::Name));
-            assert_eq!(find(Method::GET, "/models/a%0d%0ab"), Err(Missed::Name));
-            assert_eq!(find(Method::GET, "/chat/completions"), Err(Missed::Method("POST, OPTIONS")));
-            assert_eq!(find(Method::DELETE, "/models/x"), Err(Missed::Method("GET, HEAD, OPTIONS")));
-            assert_eq!(find(Method::POST, "/chat/completions/x"), Err(Missed::Path));
-            assert_eq!(find(Method::POST, ""), Err(Missed::Path));
-        }
-    }
-
-    #[test]
-    fn finds_pages_and_nothing_else() {
-        for (path, page) in PAGES {
-            assert_eq!(find(&Method::GET, path), Ok(Route::Page(*page)));
-            assert_eq!(find(&Method::HEAD, path), Ok(Route::Page(*page)));
-            assert_eq!(find(&Method::POST, path), Err(Missed::Method("GET, HEAD, OPTIONS")));
-        }
-        for path in ["", "/v1", "/v2/models", "/openai/chat", "/v1models", "/openaiv1/models", "//livez", "*"] {
-            assert_eq!(find(&Method::GET, path), Err(Missed::Path), "{path}");
-        }
-    }
+/// Whether every reader of the path sees it below its prefix: no part that leads up, however it is escaped, and no backslash.
+fn is_clean(path: &str) -> bool {
+    path.split('/').all(|part| {
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
+        let up = |piece: &[u8]| piece == b"." || piece == b"..";
+        !decoded.contains(&b'\\')
+            && !decoded.iter().any(u8::is_ascii_control)
+            && !decoded.split(|byte| *byte == b'/').any(up)
+    })
 }

@@ -113,14 +113,15 @@ pub(super) async fn answer<S: Site>(
             }
             Err(failure) => {
                 context.site.turned_away(&snapshot, &id, shared.started(), Some(&road), None, &failure);
-                early(&shared, has_body, respond::failure(&failure, &id))
+                early(&shared, has_body, respond::failure(road.dialect, &failure, &id))
             }
         },
         Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page, parts.uri.query())),
         Err(Stray::Options(allow)) => early(&shared, has_body, respond::options(allow)),
         Err(Stray::Failed(failure)) => {
             context.site.turned_away(&snapshot, &id, shared.started(), None, None, &failure);
-            early(&shared, has_body, respond::failure(&failure, &id))
+            let dialect = route::dialect_of(&parts.uri, &parts.headers);
+            early(&shared, has_body, respond::failure(dialect, &failure, &id))
         }
     };
     if let Some(name) = name {
@@ -164,7 +165,7 @@ fn find<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, shared: &Shared, 
     if wants_websocket(&parts.headers) {
         return Err(respond::no_websocket().into());
     }
-    match route::find(&parts.method, parts.uri.path()) {
+    match route::find(&parts.method, &parts.uri, &parts.headers) {
         Ok(Route::Page(page)) => {
             may_see(context, snapshot, parts, page)?;
             Ok(Route::Page(page))
@@ -172,6 +173,7 @@ fn find<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, shared: &Shared, 
         Ok(route) => Ok(route),
         Err(Missed::Method(allow)) if parts.method == Method::OPTIONS => Err(Stray::Options(allow)),
         Err(Missed::Method(allow)) => Err(respond::wrong_method(allow).into()),
+        Err(Missed::Unclean) => Err(respond::unclean_path().into()),
         Err(Missed::Path) => Err(respond::not_found(parts.uri.path()).into()),
         Err(Missed::Name) => {
             Err(Failure::invalid("malformed_model_name", "The model's name in the path is malformed.").into())
@@ -255,7 +257,7 @@ async fn call<S: Site>(
             let caller = head.caller.as_ref();
             context.site.turned_away(&snapshot, &head.id, shared.started(), Some(&head.road), caller, &failure);
             shared.linger();
-            let mut reply = respond::failure(&failure, &head.id);
+            let mut reply = respond::failure(head.road.dialect, &failure, &head.id);
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return Ok(reply);
         }

@@ -78,7 +78,7 @@ fn provider(provider: &Provider) -> Value {
     let counters = provider.metrics.render();
     json!({
         "name": row.name,
-        "dialect": row.dialect.as_str(),
+        "dialects": row.dialects.iter().map(|(dialect, _)| dialect.as_str()).collect::<Vec<_>>(),
         "address": format!("{}:{}", base.host, base.port),
         "models": row.models,
         "keys": row.keys.iter().map(|key| &key.name).collect::<Vec<_>>(),

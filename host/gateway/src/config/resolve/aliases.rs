@@ -46,7 +46,7 @@ impl Context<'_> {
 
     /// Whether the environment alone turns a built-in provider on.
     fn is_on(&self, row: &Row) -> bool {
-        (self.env)(row.key_env).is_some_and(|key| !key.trim().is_empty())
+        row.key_env.iter().any(|name| (self.env)(name).is_some_and(|key| !key.trim().is_empty()))
     }
 
     /// The name at the end of the chain that begins with `alias`. A cycle is reported at each alias on it, not at those that lead to it.

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue, Uri};
+use sluice_dialect::Dialect;
 
 use crate::config::error::At;
 use crate::config::file::{self, ProviderKeyEntry, SecretText};
-use crate::config::resolved::{BaseUrl, Dialect, Provider, ProviderKey, ProviderLimits, Timeouts};
+use crate::config::resolved::{BaseUrl, Provider, ProviderKey, ProviderLimits, Timeouts};
 use crate::config::scalar::Named;
 use crate::config::secret::{Secret, Source};
 use crate::config::tree::shorten;
-use crate::providers::table::{ROWS, Row, row};
+use crate::providers::table::{Auth, Quirk, ROWS, Row, row, template};
 
 use super::{Context, bytes};
 
@@ -79,8 +80,8 @@ impl Context<'_> {
         // An error at `like` explains everything that is missing.
         let excused = matches!(like, Some(None)) || at.key("like").is_broken();
         let model_row = like.flatten().or_else(|| row(&name));
-        let dialect =
-            self.dialect(&name, written.dialect, model_row, name_at, excused || at.key("dialect").is_broken());
+        let dialects =
+            self.dialects(&name, written.dialect, model_row, name_at, excused || at.key("dialect").is_broken());
         let url_at = at.key("base_url");
         let base = match (&written.base_url, model_row) {
             (Some(text), _) => base_url(text).map_err(|message| self.report.error(url_at.place(), message)).ok(),
@@ -101,32 +102,38 @@ impl Context<'_> {
         };
         self.patterns(&written.models, at.key("models"));
         let headers = self.headers(written.headers, at.key("headers"));
+        let dialects = dialects?;
+        let auth = model_row.map_or_else(|| customary(&dialects), |row| row.auth);
+        let quirks = model_row.map_or(&[][..], |row| row.quirks);
         Some(Provider {
             name,
-            dialect: dialect?,
+            dialects,
             base: base?,
+            auth,
+            quirks,
+            row: model_row,
             keys,
             models: written.models,
-            meter: written.meter,
+            meter: written.meter && !quirks.contains(&Quirk::NoStreamOptions),
             headers,
             timeouts: timeouts(&written.timeouts),
             limits: limits(&written.limits),
         })
     }
 
-    fn dialect(
+    fn dialects(
         &mut self,
         name: &str,
         written: Option<file::Dialect>,
         row: Option<&'static Row>,
         at: At<'_>,
         excused: bool,
-    ) -> Option<Dialect> {
-        if let Some(file::Dialect::OpenaiChat) = written {
-            return Some(Dialect::OpenaiChat);
+    ) -> Option<Vec<(Dialect, &'static str)>> {
+        if let Some(dialect) = written.map(Dialect::from) {
+            let own = row.and_then(|row| row.dialects.iter().find(|(spoken, _)| *spoken == dialect));
+            return Some(vec![own.copied().unwrap_or((dialect, template(dialect)))]);
         }
-        let dialect = row.and_then(|row| row.dialects.first().copied());
-        if dialect.is_none() && !excused {
+        if row.is_none() && !excused {
             let known: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
             let message = format!("provider `{}` is not built in and has no dialect", shorten(name));
             let suggestion = match crate::config::error::nearest(name, &known) {
@@ -135,7 +142,7 @@ impl Context<'_> {
             };
             self.report.suggest(at.place(), message, suggestion);
         }
-        dialect
+        row.map(|row| row.dialects.to_vec())
     }
 
     /// The keys of an entry that says nothing about keys.
@@ -149,8 +156,10 @@ impl Context<'_> {
         }
         let before = self.report.errors.len();
         let key = self.environment_key(row);
-        if key.is_none() && !own_url && self.report.errors.len() == before {
-            let variable = row.key_env;
+        if let (None, [variable, ..]) = (&key, row.key_env)
+            && !own_url
+            && self.report.errors.len() == before
+        {
             let message = format!("provider `{name}` has no key: environment variable {variable} is not set");
             self.report.suggest(at.place(), message, format!("set {variable} or add `keys:`"));
         }
@@ -158,13 +167,11 @@ impl Context<'_> {
     }
 
     fn environment_key(&mut self, row: &Row) -> Option<ProviderKey> {
-        let text = (self.env)(row.key_env)?.trim().to_owned();
-        if text.is_empty() {
-            return None;
-        }
-        let (name, secret) = (row.key_env.to_owned(), Secret::new(text));
+        let set = |name: &&str| (self.env)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let (variable, text) = row.key_env.iter().find_map(|name| Some((*name, set(&name)?)))?;
+        let (name, secret) = (variable.to_owned(), Secret::new(text));
         if !secret.fits_header() {
-            self.report.elsewhere("environment", format!("{}: {UNFIT}", row.key_env));
+            self.report.elsewhere("environment", format!("{variable}: {UNFIT}"));
             return None;
         }
         Some(ProviderKey { name, secret, weight: 1.0, models: Vec::new() })
@@ -248,6 +255,15 @@ impl Context<'_> {
             self.report.error(at.place(), format!("the value does not fit into header `{header}`"));
         }
         value
+    }
+}
+
+/// How keys travel where no row says it: as the format's own clients send them.
+fn customary(dialects: &[(Dialect, &'static str)]) -> Auth {
+    match dialects.first().map(|(dialect, _)| *dialect) {
+        Some(Dialect::Anthropic) => Auth::XApiKey,
+        Some(Dialect::Gemini) => Auth::XGoogApiKey,
+        _ => Auth::Bearer,
     }
 }
 

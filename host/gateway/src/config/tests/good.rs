@@ -116,7 +116,12 @@ fn providers_take_what_they_lack_from_their_row() {
         config.providers.iter().map(|provider| provider.keys.iter().map(|key| key.name.as_str()).collect()).collect();
     // A key of the environment goes nowhere but to the built-in address.
     assert_eq!(keys, [vec!["OPENAI_API_KEY"], vec!["OTHER_KEY"], vec![], vec![], vec![]]);
-    assert!(config.providers.iter().all(|provider| provider.meter && provider.dialect == Dialect::OpenaiChat));
+    assert!(
+        config
+            .providers
+            .iter()
+            .all(|provider| provider.meter && provider.dialects[0].0 == sluice_dialect::Dialect::OpenaiChat)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response, Url};
@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use super::DEADLINE;
 use super::models::Models;
 use crate::config::{self, Network};
-use crate::providers::auth::Credentials;
+use crate::providers::auth::{Credential, Credentials};
 use crate::providers::client::describe;
 use crate::providers::clients::Way;
 use crate::providers::decode::Decoder;
@@ -79,7 +79,7 @@ pub(super) struct Ask {
     url: String,
     headers: HeaderMap,
     /// Tried in turn, as long as the provider refuses them; empty for a provider without keys.
-    keys: Vec<HeaderValue>,
+    keys: Vec<Credential>,
     way: Arc<Way>,
 }
 
@@ -101,11 +101,13 @@ impl Ask {
         let mut keys = self.keys.iter();
         let mut key = keys.next();
         loop {
-            let mut request = client.get(&self.url).headers(self.headers.clone());
+            let mut headers = self.headers.clone();
             if let Some(key) = key {
-                request = request.header(AUTHORIZATION, key);
+                key.authorize(&mut headers);
             }
-            let response = request
+            let response = client
+                .get(&self.url)
+                .headers(headers)
                 .send()
                 .await
                 .map_err(|error| Trouble(format!("no answer: {}", describe(&error.without_url()))))?;

@@ -115,7 +115,7 @@ fn a_list_belongs_to_the_provider_and_not_to_the_configuration() {
     let way = Way::new(&config::Network::default()).unwrap();
     let of = |yaml: &str| {
         let row = provider(yaml);
-        listings.of(&row, &Credentials::new(&row.keys).unwrap(), &way)
+        listings.of(&row, &Credentials::new(row.auth, &row.keys).unwrap(), &way)
     };
     let first = of("{ dialect: openai-chat, base_url: 'http://a/v1', keys: [{ name: k, value: 'env:A' }] }");
     first.slot.state().land(Some(Models::default()), Instant::now());

@@ -49,7 +49,7 @@ fn ask(network: &Network) -> Result<Models, Trouble> {
     let config = config::load(Some(&file), &env, &Overrides::default()).unwrap();
     let provider = &config.providers[0];
     let way = Way::new(network).unwrap();
-    let ask = Ask::new(provider, &Credentials::new(&provider.keys).unwrap(), way);
+    let ask = Ask::new(provider, &Credentials::new(provider.auth, &provider.keys).unwrap(), way);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(30), ask.fetch()).await.unwrap() })
 }

@@ -1,0 +1,131 @@
+//! Where requests to a provider go: its address with what its row says for the dialect, or with the client's own path.
+
+use http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sluice_dialect::Dialect;
+
+use crate::config;
+use crate::exchange::split_version;
+
+/// What stands in a model's name as it is. A slash or a colon would change the path's meaning.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
+
+/// The addresses of one provider.
+pub struct Addresses {
+    chat: Vec<(Dialect, Chat)>,
+    /// As configured, without a trailing slash.
+    base: String,
+    /// The client's version counts, since the provider has several beside each other (Anthropic, Gemini); elsewhere it is part of the address.
+    versions: bool,
+}
+
+/// Where one dialect is spoken.
+enum Chat {
+    /// The same for every call.
+    Fixed(Uri),
+    /// With the model, and perhaps the method, in it.
+    Each(String),
+}
+
+impl Addresses {
+    /// # Errors
+    /// An address that is none.
+    pub fn new(provider: &config::Provider) -> Result<Addresses, String> {
+        let base = provider.base.to_string();
+        let mut chat = Vec::with_capacity(provider.dialects.len());
+        for (dialect, template) in &provider.dialects {
+            let text = join(&base, template);
+            let one = if text.contains('{') {
+                Chat::Each(text)
+            } else {
+                let uri =
+                    text.parse().map_err(|error| format!("the address of provider `{}`: {error}", provider.name))?;
+                Chat::Fixed(uri)
+            };
+            chat.push((*dialect, one));
+        }
+        let versions = matches!(provider.dialects.first(), Some((Dialect::Anthropic | Dialect::Gemini, _)));
+        Ok(Addresses { chat, base, versions })
+    }
+
+    /// `None` for what is no address, and for a dialect that is not spoken.
+    pub fn chat(&self, dialect: Dialect, model: &str, stream: bool, query: Option<&str>) -> Option<Uri> {
+        let (_, chat) = self.chat.iter().find(|(spoken, _)| *spoken == dialect)?;
+        let text = match chat {
+            Chat::Fixed(uri) if query.is_none() => return Some(uri.clone()),
+            Chat::Fixed(uri) => uri.to_string(),
+            Chat::Each(template) => filled(template, dialect, model, stream)?,
+        };
+        let gemini = dialect == Dialect::Gemini;
+        let kept = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !gemini || !says_alt(pair));
+        let own = (gemini && stream).then_some("alt=sse");
+        with_query(text, own.into_iter().chain(kept)).parse().ok()
+    }
+
+    /// `path` begins with a slash and perhaps a version.
+    pub fn raw(&self, path: &str, query: Option<&str>) -> Option<Uri> {
+        let (version, tail) = split_version(path);
+        let text = if self.versions && !version.is_empty() {
+            format!("{}{path}", without_version(&self.base))
+        } else {
+            format!("{}{tail}", self.base)
+        };
+        with_query(text, query.into_iter().flat_map(|query| query.split('&'))).parse().ok()
+    }
+}
+
+fn filled(template: &str, dialect: Dialect, model: &str, stream: bool) -> Option<String> {
+    let method = match (dialect, stream) {
+        (Dialect::Gemini, false) => "generateContent",
+        (Dialect::Gemini, true) => "streamGenerateContent",
+        (_, false) => "rawPredict",
+        (_, true) => "streamRawPredict",
+    };
+    if model.is_empty() || model == "." || model == ".." {
+        return None;
+    }
+    // A tuned model's name has its collection in front, in place of `models`.
+    let (template, model) = match model.strip_prefix("tunedModels/") {
+        Some(tuned) => (template.replace("/models/{model}", "/tunedModels/{model}"), tuned),
+        None => (template.to_owned(), model.strip_prefix("models/").unwrap_or(model)),
+    };
+    Some(template.replace("{method}", method).replace("{model}", &utf8_percent_encode(model, NAME).to_string()))
+}
+
+fn says_alt(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    name == "alt" || name == "$alt"
+}
+
+fn with_query<'a>(mut text: String, pairs: impl Iterator<Item = &'a str>) -> String {
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str(pair);
+    }
+    text
+}
+
+/// The address and what follows it, where either may hold what the other has: a version at the end of the address gives way to the one of
+/// the template, and so does a part that both have (`/openai`, `/anthropic`).
+fn join(base: &str, template: &str) -> String {
+    let versioned = template.split('/').any(|part| !split_version(&format!("/{part}")).0.is_empty());
+    if !versioned {
+        return format!("{base}{template}");
+    }
+    let root = without_version(base);
+    let first = template.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let root = root.strip_suffix(first).and_then(|root| root.strip_suffix('/')).unwrap_or(root);
+    format!("{root}{template}")
+}
+
+/// An address without the version at its end.
+fn without_version(base: &str) -> &str {
+    base.rfind('/').map_or(base, |at| match split_version(base.get(at..).unwrap_or_default()) {
+        ("", _) => base,
+        _ => base.get(..at).unwrap_or(base),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
