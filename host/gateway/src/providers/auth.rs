@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_key_cannot_be_printed() {
-        let credentials = Credentials::new(Auth::Bearer, &[key("sk-hidden", 1.0, &[])]).unwrap();
+        let mut hidden = key("sk-hidden", 1.0, &[]);
+        hidden.name = "main".to_owned();
+        let credentials = Credentials::new(Auth::Bearer, &[hidden]).unwrap();
         assert!(!format!("{:?}", credentials.choose("x").unwrap().unwrap()).contains("hidden"));
     }
 

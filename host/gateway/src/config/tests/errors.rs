@@ -230,7 +230,7 @@ fn providers_need_a_dialect_an_address_and_a_good_name() {
             "c.yaml:4:3: `v1` cannot be a provider's name: it is a path of the gateway itself, choose another name",
             "c.yaml:5:3: `A/b` cannot be a provider's name, use small letters, digits, `-`, `_` and `.`",
             "c.yaml:6:14: there is no built-in provider `opnai`, did you mean `openai`?",
-            "c.yaml:7:17: expected `openai-chat`, found `openai`",
+            "c.yaml:7:17: expected `openai-chat`, `openai-responses`, `anthropic` or `gemini`, found `openai`",
         ],
     );
 }
