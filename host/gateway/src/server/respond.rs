@@ -41,8 +41,6 @@ pub(super) fn timing(took: Duration) -> HeaderValue {
 /// A failure in the client's dialect: status, body, whose fault it is, and when to come again.
 pub fn failure(dialect: Dialect, failure: &Failure, id: &str) -> Reply {
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    // Both of OpenAI's dialects have one form of errors.
-    let dialect = if dialect == Dialect::OpenaiResponses { Dialect::OpenaiChat } else { dialect };
     let mut reply = json(status, dialect.api().write_error(failure, id));
     let headers = reply.headers_mut();
     headers.insert(ERROR_SOURCE, HeaderValue::from_static(failure.blame.as_str()));
