@@ -40,7 +40,9 @@ def messages_form(message):
             found["text"] += block["text"]
         elif kind == "thinking":
             found["reasoning"] += block["thinking"]
-            found["state"] += [forms.unwrapped(block["signature"])] if block.get("signature") else []
+            # A thought that its provider left unsigned has an empty state in its wrapping.
+            state = forms.unwrapped(block.get("signature") or "")
+            found["state"] += [state] if state else []
         elif kind == "redacted_thinking":
             found["state"].append(forms.unwrapped(block["data"]))
         elif kind == "tool_use":

@@ -9,8 +9,8 @@ use super::out::Object;
 use crate::failure::{Class, Failure, Original, Retry};
 use crate::{Dialect, told};
 
-/// The dialect's types, with the status and the class of each.
-const TYPES: [(&str, u16, Class); 11] = [
+/// The dialect's types, with the status of each, and the class of those whose words say no other.
+const TYPES: [(&str, u16, Class); 10] = [
     ("invalid_request_error", 400, Class::Invalid),
     ("authentication_error", 401, Class::Auth),
     ("billing_error", 402, Class::Quota),
@@ -21,21 +21,6 @@ const TYPES: [(&str, u16, Class); 11] = [
     ("rate_limit_error", 429, Class::RateLimit),
     ("api_error", 500, Class::Server),
     ("overloaded_error", 529, Class::Overloaded),
-    ("not_supported_error", 400, Class::Unsupported),
-];
-
-/// What the messages of refused requests say, for the types do not.
-const SAYINGS: [(&str, Class); 10] = [
-    ("prompt is too long", Class::ContextLength),
-    ("exceed context limit", Class::ContextLength),
-    ("context window", Class::ContextLength),
-    ("credit balance", Class::Quota),
-    ("usage limits", Class::Quota),
-    ("content filtering", Class::ContentFilter),
-    ("content policy", Class::ContentFilter),
-    ("does not support", Class::Unsupported),
-    ("is not supported", Class::Unsupported),
-    ("not available for", Class::Permission),
 ];
 
 /// The failure behind a provider's error reply.
@@ -69,11 +54,9 @@ pub(super) fn in_reply(body: &[u8]) -> Option<Failure> {
 }
 
 fn classify(failure: &mut Failure, body: &[u8]) {
-    let kind = TYPES.iter().find(|(kind, ..)| *kind == failure.kind).map(|(.., class)| *class);
-    let refused = matches!(kind, None | Some(Class::Invalid | Class::Permission)) && failure.status < 500;
-    let message = failure.message.to_ascii_lowercase();
-    let says = SAYINGS.iter().find(|(words, _)| refused && message.contains(words)).map(|(_, class)| *class);
-    failure.class = says.or(kind).or(failure.class);
+    if failure.class.is_none() {
+        failure.class = TYPES.iter().find(|(kind, ..)| *kind == failure.kind).map(|(.., class)| *class);
+    }
     if is_ours(body) {
         failure.original = told::original(Dialect::Anthropic, body);
     }

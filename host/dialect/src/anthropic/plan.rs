@@ -5,7 +5,7 @@ use serde_json::Number;
 use super::read_request::EFFORT_ALONE;
 use super::write_request::is_system;
 use crate::Dialect;
-use crate::hub::{Chat, Losses, Output, Part, Reasoning, Role, State, Target, Thinking};
+use crate::hub::{Chat, Losses, Output, Part, Reasoning, Role, State, Target, Thinking, ToolChoice, ToolKind};
 
 /// The limit where neither the client nor the catalog says one.
 const MAX_TOKENS: u64 = 8192;
@@ -54,6 +54,11 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
     if matches!(wanted, Wanted::Nothing) {
         return;
     }
+    if is_forced(chat) {
+        // A model that thinks may not be forced to a tool. Which tool it is matters more to the answer's form.
+        losses.lose("reasoning");
+        return;
+    }
     if matches!(wanted, Wanted::Budget(_)) && lacks_thoughts(chat, target) {
         // The provider wants the thoughts of an unfinished round of tools back, and they are not there.
         losses.lose("reasoning");
@@ -71,6 +76,19 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
         return;
     }
     plan.budget = Some(budget.max(LEAST_BUDGET));
+}
+
+/// Whether the model has to call a tool, and there is one.
+fn is_forced(chat: &Chat) -> bool {
+    let forced = matches!(
+        chat.choice,
+        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })
+    );
+    forced
+        && chat
+            .tools
+            .iter()
+            .any(|tool| !matches!(tool.kind, ToolKind::Foreign(dialect, _) if dialect != Dialect::Anthropic))
 }
 
 enum Wanted {

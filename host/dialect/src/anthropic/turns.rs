@@ -1,7 +1,7 @@
 //! A conversation as Messages wants it: system texts apart, user and assistant in turns, results first in the message behind their calls.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,13 +29,23 @@ struct Message {
     rest: Vec<u8>,
 }
 
+/// A call that was written.
+struct Called {
+    id: String,
+    /// The message that it stands in.
+    at: usize,
+    answered: bool,
+}
+
 struct Writer<'a> {
     target: &'a Target<'a>,
     losses: &'a mut Losses,
     system: Vec<u8>,
     messages: Vec<Message>,
-    /// The message that made the call of an id.
-    calls: HashMap<Cow<'a, str>, usize>,
+    /// The calls by the ids that they had.
+    calls: HashMap<&'a str, Vec<Called>>,
+    /// The ids given so far: each may be used once.
+    ids: HashSet<String>,
     /// The last text of all, if an assistant says it: it must not end in white space.
     last: Option<&'a Text>,
 }
@@ -52,7 +62,7 @@ pub(super) fn write<'a>(
         _ => None,
     });
     let (system, messages) = (Vec::new(), Vec::with_capacity(chat.turns.len()));
-    let mut writer = Writer { target, losses, system, messages, calls: HashMap::new(), last };
+    let mut writer = Writer { target, losses, system, messages, calls: HashMap::new(), ids: HashSet::new(), last };
     // A conversation of nothing but instructions: the last of them has to be the question.
     let only = chat.turns.iter().all(|turn| is_system(turn.role)).then(|| chat.turns.len().saturating_sub(1));
     for (at, turn) in chat.turns.iter().enumerate() {
@@ -100,11 +110,16 @@ impl<'a> Writer<'a> {
 
     fn turn(&mut self, turn: &'a Turn, role: &'static str) -> Result<(), Failure> {
         let mut blocks = Vec::new();
+        let new = self.messages.last().is_none_or(|last| last.role != role);
+        let at = self.messages.len() - usize::from(!new);
         // Among other things that the assistant said a blank text is taken back; alone, or from anyone else, it is refused.
         let blank = |part: &Part| matches!(part, Part::Text(text) if text.text.trim().is_empty());
         let keep_blank = role == "assistant" && !turn.parts.iter().all(blank);
         for part in turn.parts.iter().filter(|part| keep_blank || !blank(part)) {
-            self.part(part, role, &mut blocks)?;
+            match part {
+                Part::Call(call) => self.call(call, at, &mut blocks),
+                part => self.part(part, role, &mut blocks)?,
+            }
         }
         if blocks.is_empty() {
             return Ok(());
@@ -117,11 +132,6 @@ impl<'a> Writer<'a> {
                 json::quote(name, &mut message.rest);
                 message.rest.push(b':');
                 append(value, &mut message.rest);
-            }
-        }
-        for part in &turn.parts {
-            if let Part::Call(call) = part {
-                self.calls.insert(call_id(&call.id), at);
             }
         }
         Ok(())
@@ -140,7 +150,7 @@ impl<'a> Writer<'a> {
             Part::Text(text) => self.text(text, out),
             Part::Refusal(text) => plain(text, out),
             Part::Reasoning(thought) => self.thought(thought, out),
-            Part::Call(call) => self.call(call, out),
+            Part::Call(_) => {}
             // A model's images have no place in what an assistant said.
             Part::Media(_) if role != "user" => self.losses.lose("messages.assistant.media"),
             Part::Media(media) => self.media(media, out)?,
@@ -202,14 +212,29 @@ impl<'a> Writer<'a> {
         object.close();
     }
 
-    fn call(&mut self, call: &Call, out: &mut Vec<u8>) {
+    /// `at`: the message that it will stand in.
+    fn call(&mut self, call: &'a Call, at: usize, out: &mut Vec<u8>) {
+        let id = self.fresh(&call.id);
         let mut object = Object::typed(next(out), "tool_use");
-        object.text("id", &call_id(&call.id));
+        object.text("id", &id);
         object.text("name", &Asked::flat(call.namespace.as_deref(), &call.name));
         input(call, object.at("input"));
         object.rest(&call.rest);
         object.close();
         self.losses.beside(&call.rest, Dialect::Anthropic);
+        self.calls.entry(&call.id).or_default().push(Called { id, at, answered: false });
+    }
+
+    /// An id that was not given yet: some providers number their calls from 0 in every reply.
+    fn fresh(&mut self, id: &str) -> String {
+        let base = call_id(id);
+        let mut id = base.clone().into_owned();
+        let mut count = 1;
+        while !self.ids.insert(id.clone()) {
+            count += 1;
+            id = format!("{base}_{count}");
+        }
+        id
     }
 
     fn results(&mut self, turn: &'a Turn) -> Result<(), Failure> {
@@ -233,7 +258,7 @@ impl<'a> Writer<'a> {
 
     /// Into the message behind the one that made the call, before all else there.
     fn result(&mut self, result: &ToolResult) -> Result<(), Failure> {
-        let id = call_id(&result.id);
+        let (id, behind) = self.answer(&result.id);
         let mut block = Vec::new();
         let mut object = Object::typed(&mut block, "tool_result");
         object.text("tool_use_id", &id);
@@ -252,12 +277,24 @@ impl<'a> Writer<'a> {
         object.rest(&result.rest);
         object.close();
         self.losses.beside(&result.rest, Dialect::Anthropic);
-        let behind = self.calls.get(&*id).map(|at| at + 1).filter(|at| *at < self.messages.len());
-        let at = behind.unwrap_or_else(|| self.message("user"));
+        let at = behind.filter(|at| *at < self.messages.len()).unwrap_or_else(|| self.message("user"));
         if let Some(message) = self.messages.get_mut(at) {
             next(&mut message.results).extend_from_slice(&block);
         }
         Ok(())
+    }
+
+    /// The id of the call that is answered, and the message behind it: the first unanswered call of that id, else the last.
+    fn answer(&mut self, id: &str) -> (String, Option<usize>) {
+        let calls = self.calls.get_mut(id).map(Vec::as_mut_slice).unwrap_or_default();
+        let at = calls.iter().position(|call| !call.answered).unwrap_or(calls.len().saturating_sub(1));
+        match calls.get_mut(at) {
+            Some(call) => {
+                call.answered = true;
+                (call.id.clone(), Some(call.at + 1))
+            }
+            None => (call_id(id).into_owned(), None),
+        }
     }
 
     fn media(&mut self, media: &Media, out: &mut Vec<u8>) -> Result<(), Failure> {

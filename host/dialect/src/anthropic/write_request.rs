@@ -27,7 +27,7 @@ pub fn write(chat: &Chat, target: &Target<'_>) -> Result<(Bytes, Losses), Failur
         list(body.at("system"), &conversation.system);
     }
     list(body.at("messages"), &conversation.messages);
-    tools(chat, &plan, &mut body, &mut losses);
+    tools(chat, &mut body, &mut losses);
     sampling(chat, &plan, &mut body);
     thinking(chat, &plan, &mut body);
     output_config(chat, &plan, &mut body);
@@ -54,7 +54,7 @@ pub(super) fn list(out: &mut Vec<u8>, items: &[u8]) {
     out.push(b']');
 }
 
-fn tools(chat: &Chat, plan: &Plan, body: &mut Object<'_>, losses: &mut Losses) {
+fn tools(chat: &Chat, body: &mut Object<'_>, losses: &mut Losses) {
     let allowed = match &chat.choice {
         Some(ToolChoice::Allowed { names, .. }) => Some(names),
         _ => None,
@@ -73,7 +73,7 @@ fn tools(chat: &Chat, plan: &Plan, body: &mut Object<'_>, losses: &mut Losses) {
         return;
     }
     list(body.at("tools"), &list_of);
-    tool_choice(chat, plan, body, losses);
+    tool_choice(chat, body, losses);
 }
 
 fn tool(tool: &Tool, out: &mut Vec<u8>, losses: &mut Losses) {
@@ -143,16 +143,15 @@ fn input_schema(schema: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn tool_choice(chat: &Chat, plan: &Plan, body: &mut Object<'_>, losses: &mut Losses) {
+fn tool_choice(chat: &Chat, body: &mut Object<'_>, losses: &mut Losses) {
     let one = chat.parallel == Some(false);
-    let forced = |kind: &'static str| if plan.thinks { ("auto", true) } else { (kind, false) };
     let (kind, lost) = match &chat.choice {
         None if one => ("auto", false),
         None => return,
         Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => ("auto", false),
         Some(ToolChoice::None) => ("none", false),
-        Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => forced("any"),
-        Some(ToolChoice::Named(_)) => forced("tool"),
+        Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => ("any", false),
+        Some(ToolChoice::Named(_)) => ("tool", false),
         Some(ToolChoice::Foreign(Dialect::Anthropic, whole)) => {
             body.value("tool_choice", whole);
             return;

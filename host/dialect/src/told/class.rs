@@ -91,6 +91,7 @@ const PHRASES: [(Class, &[&str]); 8] = [
             "maximum context length",
             "context length",
             "context size",
+            "exceed context limit",
             "prompt is too long",
             "input is too long",
             "messages is too long",

@@ -27,6 +27,8 @@ pub struct Encoder {
     blocks: BTreeMap<u32, Block>,
     /// The next block's number.
     count: u32,
+    /// The block that is open on the wire, by the hub's number: clients know one at a time.
+    current: Option<u32>,
     finish: Option<(Finish, Option<String>, Rest)>,
     called: bool,
     refused: bool,
@@ -65,6 +67,7 @@ impl Encoder {
             ended: false,
             blocks: BTreeMap::new(),
             count: 0,
+            current: None,
             finish: None,
             called: false,
             refused: false,
@@ -207,6 +210,7 @@ impl Encoder {
             BlockKind::Refusal => (Kind::Text, Rest::default()),
             BlockKind::Call { id, name, namespace, rest, .. } => {
                 self.called = true;
+                self.stop(out);
                 let at = self.next();
                 block_start(at, "tool_use", out, |block| {
                     block.text("id", id);
@@ -224,6 +228,7 @@ impl Encoder {
                     rest: Rest::default(),
                 };
                 self.blocks.insert(number, block);
+                self.current = Some(number);
                 return;
             }
             BlockKind::Foreign(Dialect::Anthropic, whole) => {
@@ -250,6 +255,7 @@ impl Encoder {
 
     /// A block of the provider's own, as the provider tells it.
     fn foreign(&mut self, whole: &serde_json::Value, out: &mut Vec<u8>) {
+        self.stop(out);
         let at = self.next();
         let kind = whole.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
         let held = match kind {
@@ -282,29 +288,43 @@ impl Encoder {
         block_stop(at, out);
     }
 
-    /// The number of a text or a thought, which begins now if it has not.
+    /// The number of a text or a thought, which begins now if it has not, or if another block came between.
     fn begun(&mut self, number: u32, out: &mut Vec<u8>) -> Option<u32> {
-        let next = self.count;
-        let block = self.blocks.get_mut(&number)?;
-        if let Some(at) = block.at {
-            return Some(at);
+        let block = self.blocks.get(&number)?;
+        match (block.at, &block.kind) {
+            (Some(at), Kind::Call(_)) => return Some(at),
+            (Some(at), _) if self.current == Some(number) => return Some(at),
+            (_, Kind::Call(_) | Kind::Lost) => return None,
+            _ => {}
         }
+        self.stop(out);
+        let next = self.next();
+        let block = self.blocks.get_mut(&number)?;
         let rest = &block.rest;
-        match block.kind {
-            Kind::Text => block_start(next, "text", out, |block| {
-                block.text("text", "");
-                block.rest(rest);
-            }),
-            Kind::Thought => block_start(next, "thinking", out, |block| {
+        let thought = matches!(block.kind, Kind::Thought);
+        block_start(next, if thought { "thinking" } else { "text" }, out, |block| {
+            if thought {
                 block.text("thinking", "");
                 block.text("signature", "");
-                block.rest(rest);
-            }),
-            Kind::Call(_) | Kind::Lost => return None,
-        }
+            } else {
+                block.text("text", "");
+            }
+            block.rest(rest);
+        });
         block.at = Some(next);
-        self.count += 1;
+        self.current = Some(number);
         Some(next)
+    }
+
+    /// Ends the block that is open on the wire.
+    fn stop(&mut self, out: &mut Vec<u8>) {
+        let Some(block) = self.current.take().and_then(|number| self.blocks.get_mut(&number)) else { return };
+        let Some(at) = block.at else { return };
+        if matches!(block.kind, Kind::Thought) {
+            let signature = write_reply::signature(block.opaque.take().as_ref(), &self.asked);
+            block_delta(at, "signature_delta", "signature", &signature, out);
+        }
+        block_stop(at, out);
     }
 
     fn text(&mut self, number: u32, text: &str, out: &mut Vec<u8>) {
@@ -335,35 +355,31 @@ impl Encoder {
     fn close(&mut self, number: u32, out: &mut Vec<u8>) {
         let Some(block) = self.blocks.get_mut(&number).filter(|block| !block.closed) else { return };
         block.closed = true;
-        let opaque = block.opaque.take();
-        let at = match (&block.kind, block.at, &opaque) {
-            (Kind::Thought, None, Some(opaque)) if write_reply::is_sealed(opaque) => {
-                let rest = std::mem::take(&mut block.rest);
-                self.sealed(opaque, &rest, out);
-                return;
+        let (at, rest) = (block.at, std::mem::take(&mut block.rest));
+        let state = match &block.kind {
+            // The state of a thought that was told goes with its end.
+            Kind::Thought if at.is_some() => None,
+            Kind::Thought => block.opaque.clone(),
+            Kind::Call(id) => block.opaque.take().map(|opaque| write_reply::beside(&opaque, id)),
+            Kind::Text => block.opaque.take().map(|opaque| write_reply::beside(&opaque, "")),
+            Kind::Lost => None,
+        };
+        if self.current == Some(number) {
+            self.stop(out);
+        }
+        match state {
+            // A thought that is not shown, as the own dialect has it.
+            Some(opaque) if at.is_none() && !write_reply::is_sealed(&opaque) => {
+                self.begun(number, out);
+                self.stop(out);
             }
-            (Kind::Thought, None, Some(_)) => self.begun(number, out),
-            (_, at, _) => at,
-        };
-        let Some(block) = self.blocks.get(&number) else { return };
-        if let (Kind::Thought, Some(at)) = (&block.kind, at) {
-            let signature = write_reply::signature(opaque.as_ref(), &self.asked);
-            block_delta(at, "signature_delta", "signature", &signature, out);
-        }
-        if let Some(at) = at {
-            block_stop(at, out);
-        }
-        let owner = match &block.kind {
-            Kind::Call(id) => id.clone(),
-            Kind::Text => String::new(),
-            Kind::Thought | Kind::Lost => return,
-        };
-        if let Some(opaque) = opaque {
-            self.sealed(&write_reply::beside(&opaque, &owner), &Rest::default(), out);
+            Some(opaque) => self.sealed(&opaque, &rest, out),
+            None => {}
         }
     }
 
     fn sealed(&mut self, opaque: &Opaque, rest: &Rest, out: &mut Vec<u8>) {
+        self.stop(out);
         let at = self.next();
         let data = write_reply::sealed(opaque, &self.asked);
         block_start(at, "redacted_thinking", out, |block| {
@@ -378,6 +394,7 @@ impl Encoder {
         self.start("", "", out);
         let open: Vec<u32> = self.blocks.iter().filter(|(_, block)| !block.closed).map(|(number, _)| *number).collect();
         open.into_iter().for_each(|number| self.close(number, out));
+        self.stop(out);
         let (finish, stop_sequence, rest) = self.finish.take().unwrap_or_default();
         let finish = match finish {
             Finish::Stop if self.called => Finish::ToolCalls,
