@@ -179,21 +179,14 @@ fn read_result(mut result: Fields, part: Fields, ids: &mut Ids) -> ToolResult {
     ToolResult { id, name, parts, error, custom: false, rest }
 }
 
-/// The words of a result. `result` and `output` are how clients wrap a text that is no object; `error` is how they tell one.
+/// The words of a result: its JSON as it is, and whether it tells an error, in the way that the API documents.
 fn response(value: Value) -> (Option<String>, bool) {
     match value {
         Value::String(text) => (Some(text), false),
-        Value::Object(mut members) if members.len() == 1 => {
-            for (name, error) in [("result", false), ("output", false), ("error", true)] {
-                if let Some(Value::String(text)) = members.get_mut(name) {
-                    return (Some(std::mem::take(text)), error);
-                }
-            }
-            let error = members.contains_key("error");
-            (Some(Value::Object(members).to_string()), error)
+        other => {
+            let error = other.as_object().is_some_and(|members| members.len() == 1 && members.contains_key("error"));
+            (Some(other.to_string()), error)
         }
-        Value::Object(members) if members.is_empty() => (None, false),
-        other => (Some(other.to_string()), false),
     }
 }
 

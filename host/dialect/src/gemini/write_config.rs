@@ -261,6 +261,9 @@ fn budget(thinking: &Thinking, losses: &mut Losses, out: &mut Vec<u8>) {
     } else if let Some(budget) = &thinking.budget {
         put::number(out, "thinkingBudget", budget);
     } else if let Some(effort) = effort {
+        if matches!(effort, "xhigh" | "max") {
+            losses.hint("reasoning_effort");
+        }
         match BUDGETS.iter().find(|(name, _)| *name == effort) {
             Some((_, budget)) => put::number(out, "thinkingBudget", budget),
             None => losses.lose("reasoning_effort"),

@@ -30,6 +30,8 @@ struct State {
     kinds: BTreeMap<u32, Kind>,
     /// Calls that have begun, by block: a call may get text after another one has begun.
     calls: BTreeMap<u32, Call>,
+    /// State of texts and thoughts by block, until the block ends: a later one replaces it.
+    signed: BTreeMap<u32, Opaque>,
     refused: bool,
     cited: Vec<serde_json::Value>,
     finish: Option<(Finish, Rest)>,
@@ -86,6 +88,7 @@ impl Encoder {
             }
             BlockKind::Media(_) | BlockKind::Foreign(..) => Kind::Other,
         };
+        self.signatures(choice, out);
         // Calls stay in their place among the other blocks.
         if kind != Kind::Call {
             self.calls(choice, out);
@@ -155,25 +158,31 @@ impl Encoder {
         }
     }
 
-    /// State of a text comes on an empty part behind it, as the API itself sends it.
-    fn opaque(&mut self, choice: u32, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
+    fn opaque(&mut self, choice: u32, block: u32, opaque: &Opaque) {
         let state = self.state(choice);
-        let kind = state.kinds.get(&block).copied().unwrap_or(Kind::Other);
-        if kind == Kind::Call {
-            if let Some(call) = state.calls.get_mut(&block) {
-                call.opaque = Some(opaque.clone());
+        match state.calls.get_mut(&block) {
+            Some(call) => call.opaque = Some(opaque.clone()),
+            None if state.kinds.get(&block) == Some(&Kind::Call) => self.losses.lose("signature"),
+            None => {
+                state.signed.insert(block, opaque.clone());
             }
-            return;
         }
-        let signature = write_reply::state(opaque, &self.asked);
-        let thought = kind == Kind::Thought;
-        self.piece(choice, out, |out| write_part::text("", thought, Some(&signature), &Rest::default(), out));
+    }
+
+    /// State of a text comes on an empty part behind it, as the API itself sends it.
+    fn signatures(&mut self, choice: u32, out: &mut Vec<u8>) {
+        for (block, opaque) in std::mem::take(&mut self.state(choice).signed) {
+            let thought = self.state(choice).kinds.get(&block) == Some(&Kind::Thought);
+            let signature = write_reply::state(&opaque, &self.asked);
+            self.piece(choice, out, |out| write_part::text("", thought, Some(&signature), &Rest::default(), out));
+        }
     }
 
     /// The last event: endings and usage.
     fn ending(&mut self, out: &mut Vec<u8>) {
         let indices: Vec<u32> = self.choices.keys().copied().collect();
         for index in indices {
+            self.signatures(index, out);
             self.calls(index, out);
         }
         self.begin(out);
@@ -246,7 +255,7 @@ impl Encode for Encoder {
                 }
             }
             Delta::Text { choice, block, text } => self.text(*choice, *block, text, out),
-            Delta::Opaque { choice, block, opaque } => self.opaque(*choice, *block, opaque, out),
+            Delta::Opaque { choice, block, opaque } => self.opaque(*choice, *block, opaque),
             Delta::Citation { choice, dialect: Dialect::Gemini, citation, .. } => {
                 self.state(*choice).cited.push(citation.clone());
             }
@@ -257,6 +266,7 @@ impl Encode for Encoder {
                 }
             }
             Delta::Finish { choice, finish, rest, .. } => {
+                self.signatures(*choice, out);
                 self.calls(*choice, out);
                 self.state(*choice).finish = Some((finish.clone(), rest.clone()));
             }
@@ -264,7 +274,8 @@ impl Encode for Encoder {
             Delta::Failed(failure) => self.failed(failure, out),
             Delta::Done => self.ending(out),
             // What only another dialect says of a block was noted when the block began; clients of this one know no pings.
-            Delta::Foreign(..) | Delta::Close { .. } | Delta::Ping => {}
+            Delta::Foreign(..) | Delta::Ping => {}
+            Delta::Close { choice, .. } => self.signatures(*choice, out),
         }
     }
 

@@ -1,2 +1,3 @@
 mod embed;
 mod recorded;
+mod requests;
