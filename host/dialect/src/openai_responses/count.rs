@@ -40,8 +40,7 @@ fn number(value: &Value) -> Option<u64> {
         .or_else(|| value.as_f64().filter(|number| (0.0..9.0e15).contains(number)).map(|number| number as u64))
 }
 
-pub(super) fn write(usage: Option<&Usage>) -> Value {
-    let Some(usage) = usage else { return Value::Null };
+pub(super) fn write(usage: &Usage) -> Value {
     let (input, output) = (usage.prompt(), usage.completion());
     json!({
         "input_tokens": input,

@@ -165,6 +165,42 @@ pub(super) fn code(failure: &Failure) -> Option<&str> {
     })
 }
 
+/// The code in a failed response. OpenAI's schema has few; two more are what OpenAI sends and Codex gives up at instead of trying again.
+pub(super) fn response_code(failure: &Failure) -> &str {
+    const PUBLISHED: [&str; 20] = [
+        "server_error",
+        "rate_limit_exceeded",
+        "invalid_prompt",
+        "data_residency_mismatch",
+        "bio_policy",
+        "vector_store_timeout",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_content_policy_violation",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+    ];
+    if let Some(code) = failure.code.as_deref().filter(|code| PUBLISHED.contains(code)) {
+        return code;
+    }
+    match failure.class() {
+        Class::ContextLength => "context_length_exceeded",
+        Class::Quota => "insufficient_quota",
+        Class::RateLimit => "rate_limit_exceeded",
+        Class::Invalid | Class::ContentFilter | Class::TooLarge | Class::Unsupported => "invalid_prompt",
+        _ => "server_error",
+    }
+}
+
 /// The data of the `error` event. Its fields stand flat, as OpenAI's schema has them, and nested, as OpenAI sends them.
 pub(super) fn event(failure: &Failure, number: u64) -> Value {
     let code = code(failure);
@@ -185,3 +221,8 @@ pub fn stream_event(failure: &Failure) -> Bytes {
     let text = format!("event: error\ndata: {}\n\nevent: response.failed\ndata: {failed}\n\n", event(failure, 0));
     Bytes::from(text)
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

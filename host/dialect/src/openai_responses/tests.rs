@@ -212,6 +212,12 @@ fn comparable(mut chat: Chat) -> Chat {
     chat.turns.retain(|turn| !turn.parts.is_empty());
     for turn in &mut chat.turns {
         for part in &mut turn.parts {
+            // A result for nobody gets an id, for the schema wants one.
+            if let Part::Result(result) = part
+                && result.id == "call"
+            {
+                result.id.clear();
+            }
             if let Part::Media(crate::hub::Media { kind: crate::hub::MediaKind::Image, detail, .. }) = part {
                 detail.get_or_insert_with(|| "auto".into());
             }

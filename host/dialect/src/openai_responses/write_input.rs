@@ -1,7 +1,7 @@
 //! Turns as input items.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -27,7 +27,8 @@ pub(super) fn input(
         Part::Call(call) if call.custom => Some(call.id.as_str()),
         _ => None,
     });
-    let mut writer = Writer { target, losses, custom: calls.collect(), items: Vec::new() };
+    let custom = calls.collect();
+    let mut writer = Writer { target, losses, custom, unanswered: VecDeque::new(), items: Vec::new() };
     let mut turns = chat.turns.iter();
     let mut instructions = None;
     if let Some(first) = chat.turns.first()
@@ -50,6 +51,8 @@ struct Writer<'a> {
     losses: &'a mut Losses,
     /// The ids of calls of custom tools.
     custom: HashSet<&'a str>,
+    /// The ids of calls whose results are to come, in their order.
+    unanswered: VecDeque<String>,
     items: Vec<Value>,
 }
 
@@ -159,26 +162,12 @@ impl Writer<'_> {
                     }
                 }
             }
-            (MediaKind::Audio, Source::Inline(data)) => {
-                let format = match mime.unwrap_or("audio/wav").split(';').next().unwrap_or_default() {
-                    "audio/mpeg" | "audio/mp3" => "mp3",
-                    "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
-                    other => {
-                        let message =
-                            format!("The target takes audio as mp3 or wav only, and this is `{other}`. Convert it.");
-                        return Err(Failure::invalid("unsupported_media", message));
-                    }
-                };
-                put("type", "input_audio".into());
-                put("input_audio", json!({"data": data, "format": format}));
-            }
-            (MediaKind::Audio, _) => {
-                let message = "The target takes audio inline only, not by address or id. Send it as base64.";
+            (MediaKind::Audio | MediaKind::Video, _) => {
+                let what = if media.kind == MediaKind::Audio { "audio" } else { "video" };
+                let message = format!(
+                    "The target's API (Responses) takes no {what}. Choose a model that is served with another API, or leave it out."
+                );
                 return Err(Failure::invalid("unsupported_media", message));
-            }
-            (MediaKind::Video, _) => {
-                self.losses.lose("video");
-                return Ok(None);
             }
         }
         let mut item = Value::Object(map);
@@ -281,7 +270,9 @@ impl Writer<'_> {
     fn call(&mut self, call: &Call) {
         let mut map = Map::new();
         map.insert("type".to_owned(), if call.custom { "custom_tool_call" } else { "function_call" }.into());
-        map.insert("call_id".to_owned(), short(&call.id).into());
+        let id = short(&call.id);
+        self.unanswered.push_back(id.clone().into_owned());
+        map.insert("call_id".to_owned(), id.into());
         if let Some(namespace) = &call.namespace {
             map.insert("namespace".to_owned(), namespace.as_str().into());
         }
@@ -295,6 +286,18 @@ impl Writer<'_> {
         let mut item = Value::Object(map);
         self.beside(&call.rest, &mut item);
         self.items.push(item);
+    }
+
+    /// The id of the call that a result with this id answers. One without is taken to answer the first call that has no result yet.
+    fn answered(&mut self, id: &str) -> String {
+        if id.is_empty() {
+            return self.unanswered.pop_front().unwrap_or_else(|| "call".to_owned());
+        }
+        let id = short(id);
+        if let Some(at) = self.unanswered.iter().position(|waiting| *waiting == id) {
+            self.unanswered.remove(at);
+        }
+        id.into_owned()
     }
 
     fn result(&mut self, result: &ToolResult) -> Result<(), Failure> {
@@ -317,7 +320,8 @@ impl Writer<'_> {
         }
         let custom = result.custom || self.custom.contains(result.id.as_str());
         let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-        let mut item = json!({"type": kind, "call_id": short(&result.id), "output": output});
+        let id = self.answered(&result.id);
+        let mut item = json!({"type": kind, "call_id": id, "output": output});
         self.beside(&result.rest, &mut item);
         self.items.push(item);
         Ok(())

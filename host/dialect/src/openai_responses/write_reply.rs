@@ -134,8 +134,7 @@ impl Head {
         build::key(&mut out, "error");
         match ending {
             Ending::Failed(failure) => {
-                let code = error::code(failure).unwrap_or("server_error");
-                build::value(&mut out, &json!({"code": code, "message": failure.message}));
+                build::value(&mut out, &json!({"code": error::response_code(failure), "message": failure.message}));
             }
             _ => out.extend_from_slice(b"null"),
         }
@@ -152,7 +151,10 @@ impl Head {
             out.extend_from_slice(item);
         }
         out.push(b']');
-        build::member(&mut out, "usage", &count::write(usage));
+        // Absent, not null, where nothing was counted: so OpenAI's schema has it.
+        if let Some(usage) = usage {
+            build::member(&mut out, "usage", &count::write(usage));
+        }
         if let Some(tier) = &self.tier {
             build::text(&mut out, "service_tier", tier);
         }

@@ -189,15 +189,18 @@ fn params(params: &Params, target: &Target<'_>, map: &mut Map<String, Value>, lo
         ("n", params.n.as_ref().is_some_and(|n| n.as_u64() != Some(1))),
         ("stop", !params.stop.is_empty()),
         ("seed", params.seed.is_some()),
-        ("presence_penalty", is_some_and_not_zero(params.presence_penalty.as_ref())),
-        ("frequency_penalty", is_some_and_not_zero(params.frequency_penalty.as_ref())),
     ];
     lost.into_iter().filter(|(_, lost)| *lost).for_each(|(name, _)| losses.lose(name));
+    for (name, penalty) in
+        [("presence_penalty", &params.presence_penalty), ("frequency_penalty", &params.frequency_penalty)]
+    {
+        match penalty.as_ref().map(|penalty| penalty.as_f64() == Some(0.0)) {
+            Some(true) => losses.hint(name),
+            Some(false) => losses.lose(name),
+            None => {}
+        }
+    }
     params.odd.iter().for_each(|name: &Cow<'static, str>| losses.lose(name.clone()));
-}
-
-fn is_some_and_not_zero(number: Option<&serde_json::Number>) -> bool {
-    number.is_some_and(|number| number.as_f64() != Some(0.0))
 }
 
 fn reasoning(thinking: &Thinking, target: &Target<'_>, losses: &mut Losses) -> Option<Value> {
