@@ -15,7 +15,10 @@ use bytes::Bytes;
 use crate::json;
 use crate::text::{self, Copy, Kind, Mend, Piece, TextMap};
 
+mod merge;
 mod splice;
+
+pub(crate) use merge::carried;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -36,6 +39,15 @@ impl std::error::Error for EditError {}
 /// Finds the texts of a document.
 pub type ScanFn = fn(&[u8]) -> TextMap;
 
+/// Another form in which pointers speak of a document: it is made when somebody asks, and an edit of it comes back into the document's own.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// The bytes in that form; `None` where they cannot be said in it.
+    pub canonical: fn(&[u8]) -> Option<Bytes>,
+    /// The original bytes with what the edited form says; `None` where they cannot say it.
+    pub restore: fn(original: &[u8], edited: &[u8]) -> Option<Bytes>,
+}
+
 /// New texts by piece index, each as a JSON string literal.
 type Journal = BTreeMap<usize, Bytes>;
 
@@ -52,6 +64,9 @@ pub struct Document {
     folded: bool,
     /// Base and journal as one, for reads of an edited document.
     spliced: OnceLock<Bytes>,
+    form: Option<Form>,
+    /// What is current, in that form.
+    shown: OnceLock<Option<Bytes>>,
 }
 
 /// A state to return to. Cheap while nothing was edited.
@@ -75,7 +90,15 @@ impl Document {
             grown: 0,
             folded: false,
             spliced: OnceLock::new(),
+            form: None,
+            shown: OnceLock::new(),
         }
+    }
+
+    /// A document whose pointers speak another form than its bytes: [`Document::get`], [`Document::set`], [`Document::insert`] and
+    /// [`Document::remove`] go by that form; pieces and what is committed are of the bytes.
+    pub fn translated(base: Bytes, scan: ScanFn, form: Form, max: usize) -> Document {
+        Document { form: Some(form), ..Document::new(base, scan, max) }
     }
 
     /// The pieces; their ranges lie in the bytes before unfolded edits, so only this type may use them. Structural edits renumber them.
@@ -119,8 +142,16 @@ impl Document {
 
     /// The JSON at an RFC 6901 pointer.
     pub fn get(&self, pointer: &str) -> Option<&str> {
-        let bytes = self.current();
+        let bytes = self.pointed()?;
         std::str::from_utf8(bytes.get(json::pointer(bytes, pointer)?)?).ok()
+    }
+
+    /// What pointers speak of.
+    fn pointed(&self) -> Option<&Bytes> {
+        match self.form {
+            None => Some(self.current()),
+            Some(form) => self.shown.get_or_init(|| (form.canonical)(self.current())).as_ref(),
+        }
     }
 
     /// Replaces the text of a piece; every place that repeats it follows or is emptied. The text it already has is no edit.
@@ -153,6 +184,7 @@ impl Document {
         }
         self.grown = grown;
         self.spliced.take();
+        self.shown.take();
         Ok(())
     }
 
@@ -185,6 +217,7 @@ impl Document {
             self.map.take();
         }
         self.spliced.take();
+        self.shown.take();
         self.base = to.base;
         self.journal = to.journal;
         self.grown = to.grown;
@@ -245,16 +278,25 @@ impl Document {
     }
 
     fn rewrite(&mut self, edit: impl FnOnce(&Bytes) -> Result<Vec<u8>, EditError>) -> Result<(), EditError> {
-        let new = edit(self.current())?;
+        let Some(pointed) = self.pointed() else {
+            return Err(EditError("the document cannot be shown in the canonical form".to_owned()));
+        };
+        let edited = edit(pointed)?;
+        let new = match self.form {
+            None => Bytes::from(edited),
+            Some(form) => (form.restore)(self.current(), &edited)
+                .ok_or_else(|| EditError("the client's format cannot say this: nothing was changed".to_owned()))?,
+        };
         if new.len() > self.max && new.len() > self.base.len() {
             return Err(self.too_large(new.len()));
         }
-        self.base = Bytes::from(new);
+        self.base = new;
         self.journal.clear();
         self.grown = 0;
         self.folded = true;
         self.map.take();
         self.spliced.take();
+        self.shown.take();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Everything here is a function of its input. There is no I/O, no clock and no waiting: whoever calls decides when and where the bytes go.
 
 pub mod anthropic;
+mod canonical;
 mod clean;
 pub mod dialect;
 pub mod document;

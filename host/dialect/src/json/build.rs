@@ -2,7 +2,7 @@
 //!
 //! Whether a comma is due is read off the last byte, so nobody keeps count. It checks nothing: who opens a container closes it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::quote;
 
@@ -63,10 +63,4 @@ pub(crate) fn members<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (
     for (name, value) in members {
         member(out, name, value);
     }
-}
-
-/// The members of `map` but those named, in their order.
-pub(crate) fn without(mut map: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
-    map.retain(|name, value| !value.is_null() && !names.contains(&name.as_str()));
-    map
 }

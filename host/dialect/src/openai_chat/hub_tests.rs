@@ -4,16 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Api as _, Said};
-use crate::hub::{
-    Asked, Assembler, BlockKind, Called, Chat, Delta, Finish, Losses, MediaKind, Opaque, Part, Reply, Rest, Role,
-    Source, State, Target, ToolKind, tell,
-};
+use crate::hub::{Asked, Assembler, Chat, Delta, MediaKind, Part, Reply, Rest, Source, Target};
+use crate::json as scan;
 use crate::sse::Framer;
-use crate::{Dialect, json as scan};
 
 struct Case {
     name: String,
