@@ -19,6 +19,8 @@ def anthropic(body):
     sampling(form, body, max_tokens=body.get("max_tokens"), stop=body.get("stop_sequences"))
     config = body.get("output_config") or {}
     form.param("effort", config.get("effort"))
+    thinking = body.get("thinking") or {}
+    form.thinks = thinking.get("budget_tokens") or thinking.get("type")
     schema = config.get("format") or body.get("output_format")
     form.output = plain(schema.get("schema")) if schema else None
     return form

@@ -140,6 +140,8 @@ def check_params(verdict, want, got, to, losses):
     for name, value in want.params.items():
         if got.params.get(name) == value:
             verdict.equal.append("params")
+        elif name == "effort" and got.thinks:
+            verdict.lose("params", "effort, as a number of tokens or a switch")
         elif name in SPEECHLESS[to] and said(name, losses):
             verdict.lose("params", name)
         elif said(name, losses):

@@ -16,6 +16,8 @@ class Form:
     def __init__(self):
         self.system, self.turns, self.tools, self.params = [], [], {}, {}
         self.choice, self.output = None, None
+        # How much to think, where it is said in another way than by a word for the effort.
+        self.thinks = None
         self.ids = []
         self.waiting = {}
 
@@ -113,8 +115,8 @@ def chat(body):
         form.tool(function["name"], function.get("description"), function.get("parameters"))
     form.choice = openai_choice(body.get("tool_choice"))
     sampling(form, body, max_tokens=first(body, "max_completion_tokens", "max_tokens"), stop=listed(body.get("stop")))
-    for name in ("seed", "n", "presence_penalty", "frequency_penalty"):
-        form.param(name, body.get(name) if name != "n" or body.get(name) != 1 else None)
+    for name, usual in (("seed", None), ("n", 1), ("presence_penalty", 0), ("frequency_penalty", 0)):
+        form.param(name, None if body.get(name) == usual else body.get(name))
     form.param("effort", body.get("reasoning_effort"))
     form.output = openai_output(body.get("response_format"), "json_schema")
     return form

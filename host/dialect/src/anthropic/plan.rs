@@ -56,12 +56,12 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
     }
     if is_forced(chat) {
         // A model that thinks may not be forced to a tool. Which tool it is matters more to the answer's form.
-        losses.lose("reasoning");
+        losses.lose(name_of(chat.reasoning.as_ref()));
         return;
     }
     if matches!(wanted, Wanted::Budget(_)) && lacks_thoughts(chat, target) {
         // The provider wants the thoughts of an unfinished round of tools back, and they are not there.
-        losses.lose("reasoning");
+        losses.lose(name_of(chat.reasoning.as_ref()));
         return;
     }
     plan.thinks = true;
@@ -71,7 +71,7 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
     }
     let budget = if budget < plan.max_tokens { budget } else { plan.max_tokens / 2 };
     if budget < LEAST_BUDGET && plan.max_tokens <= LEAST_BUDGET {
-        losses.lose("reasoning");
+        losses.lose(name_of(chat.reasoning.as_ref()));
         plan.thinks = false;
         return;
     }
@@ -107,7 +107,7 @@ fn wanted(said: &Thinking, target: &Target<'_>, plan: &mut Plan, losses: &mut Lo
         return Wanted::Nothing;
     }
     if target.refuses_reasoning {
-        losses.lose("reasoning");
+        losses.lose(name_of(Some(said)));
         return Wanted::Nothing;
     }
     if said.rest.of(Dialect::Anthropic).any(|(name, _)| name == EFFORT_ALONE) {
@@ -129,6 +129,15 @@ fn wanted(said: &Thinking, target: &Target<'_>, plan: &mut Plan, losses: &mut Lo
         (None, Some(effort)) => Wanted::Budget(budget_of(effort)),
         (None, None) if said.adaptive => Wanted::Budget(budget_of("medium")),
         (None, None) => Wanted::Nothing,
+    }
+}
+
+/// What the client calls its wish for thoughts.
+fn name_of(said: Option<&Thinking>) -> &'static str {
+    match said {
+        Some(Thinking { effort: Some(_), .. }) => "reasoning_effort",
+        Some(Thinking { budget: Some(_), .. }) => "thinking_budget",
+        _ => "reasoning",
     }
 }
 
@@ -174,20 +183,26 @@ pub(super) fn thought_fits(thought: &Reasoning, target: &Target<'_>) -> bool {
 
 fn sampling(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses: &mut Losses) {
     let params = &chat.params;
-    let refused = target.refuses_sampling || plan.thinks;
-    let is = |number: &Number, wanted: f64| number.as_f64() == Some(wanted);
-    // 1 is what thinking and the newer models have anyway.
-    let mut keep = |number: &Option<Number>, name: &'static str| {
+    let is = |number: &Number, from: f64| number.as_f64().is_some_and(|number| (from..=1.0).contains(&number));
+    let thinks = plan.thinks;
+    // What a model that thinks takes: the usual temperature and nearly all of the mass.
+    let mut keep = |number: &Option<Number>, name: &'static str, thinking_from: Option<f64>| {
         let number = number.clone()?;
         let usual = name != "top_k" && is(&number, 1.0);
-        if refused && !usual {
-            losses.lose(name);
+        let fits = !thinks || thinking_from.is_some_and(|from| is(&number, from));
+        if !target.refuses_sampling && fits {
+            return Some(number);
         }
-        (!refused).then_some(number)
+        if usual {
+            losses.hint(name)
+        } else {
+            losses.lose(name)
+        }
+        None
     };
-    plan.temperature = keep(&params.temperature, "temperature");
-    plan.top_p = keep(&params.top_p, "top_p");
-    plan.top_k = keep(&params.top_k, "top_k");
+    plan.temperature = keep(&params.temperature, "temperature", Some(1.0));
+    plan.top_p = keep(&params.top_p, "top_p", Some(0.95));
+    plan.top_k = keep(&params.top_k, "top_k", None);
     if plan.temperature.as_ref().and_then(Number::as_f64).is_some_and(|temperature| temperature > 1.0) {
         losses.lose("temperature");
         plan.temperature = Some(Number::from(1));
@@ -200,14 +215,21 @@ fn sampling(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses: &mut Loss
 /// Notes what no member of the dialect says.
 fn unsayable(chat: &Chat, losses: &mut Losses) {
     let params = &chat.params;
-    let set = |number: &Option<Number>, usual: f64| number.as_ref().is_some_and(|it| it.as_f64() != Some(usual));
+    // A number that is the usual one anyway changes nothing.
+    for (name, number, usual) in [
+        ("n", &params.n, Some(1.0)),
+        ("seed", &params.seed, None),
+        ("presence_penalty", &params.presence_penalty, Some(0.0)),
+        ("frequency_penalty", &params.frequency_penalty, Some(0.0)),
+        ("top_logprobs", &params.top_logprobs, Some(0.0)),
+    ] {
+        match number {
+            Some(number) if number.as_f64() != usual => losses.lose(name),
+            _ => {}
+        }
+    }
     for (name, lost) in [
-        ("n", set(&params.n, 1.0)),
-        ("seed", params.seed.is_some()),
-        ("presence_penalty", set(&params.presence_penalty, 0.0)),
-        ("frequency_penalty", set(&params.frequency_penalty, 0.0)),
         ("logprobs", params.logprobs == Some(true)),
-        ("top_logprobs", set(&params.top_logprobs, 0.0)),
         ("verbosity", params.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium")),
         ("stop", params.stop.iter().any(|stop| stop.trim().is_empty())),
         ("response_format", chat.output == Some(Output::Json)),

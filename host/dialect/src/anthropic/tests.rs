@@ -7,6 +7,9 @@ use crate::hub::*;
 use crate::{Dialect, sse};
 
 mod cases;
+mod failures;
+mod requests;
+mod texts;
 
 /// One recorded exchange.
 struct Case {

@@ -106,7 +106,7 @@ fn without_nulls(value: &Value) -> Value {
 }
 
 /// The whole message that an SDK would gather from the events, by the rules of Anthropic's own.
-fn accumulate(body: &[u8]) -> Value {
+pub(super) fn accumulate(body: &[u8]) -> Value {
     let mut message = Value::Null;
     let mut held: Vec<String> = Vec::new();
     for (_, data) in events(body) {
