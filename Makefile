@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit wasm plugins guests build bench venv node go release deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench fuzz venv node go release deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -55,6 +55,10 @@ guests: wasm
 ## make bench    speed against nginx in one run; needs nginx and wrk
 bench: build plugins guests
 	target/release/sluice-bench
+
+## make fuzz     damaged recordings against every dialect, ten minutes each (SECONDS=600)
+fuzz: build
+	target/release/fuzz-dialects $(or $(SECONDS),600)
 
 venv: .venv/.done
 .venv/.done: tests/python/requirements.txt

@@ -20,6 +20,7 @@ mod client_framing;
 mod client_loop;
 mod compression;
 mod demo;
+mod dialects_fuzz;
 mod documents;
 mod finish;
 mod finished_calls;

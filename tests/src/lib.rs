@@ -5,6 +5,7 @@
 //! must stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod json;

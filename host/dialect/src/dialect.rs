@@ -11,8 +11,9 @@ use crate::usage::Usage;
 use crate::{anthropic, gemini, openai_chat, openai_responses};
 
 /// A wire format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dialect {
+    #[default]
     OpenaiChat,
     OpenaiResponses,
     Anthropic,

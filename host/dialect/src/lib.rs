@@ -8,6 +8,7 @@ mod clean;
 pub mod dialect;
 pub mod document;
 pub mod failure;
+mod forms;
 pub mod gemini;
 pub mod guard;
 pub mod hold;

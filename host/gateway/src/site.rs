@@ -58,7 +58,7 @@ impl Site for Gateway {
     ) {
         let record = Record {
             id: id.to_owned(),
-            dialect: road.map_or(Dialect::OpenaiChat, |road| road.dialect).as_str(),
+            dialect: road.map_or(Dialect::OpenaiChat, |road| road.dialect),
             operation: road.map_or("none", |road| road.operation.as_str()),
             prefix: road.and_then(|road| road.provider),
             caller: caller.cloned(),

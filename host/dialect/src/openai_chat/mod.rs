@@ -25,6 +25,11 @@ mod write_request;
 pub use api::Api;
 pub(crate) use parts::loose_strings;
 
+/// The word for how a choice ended.
+pub(crate) fn finish_reason(finish: &crate::hub::Finish) -> &'static str {
+    write_reply::reason(finish, false, &mut crate::hub::Losses::default())
+}
+
 /// Whose `rest`, state and foreign parts these are.
 const OWN: crate::Dialect = crate::Dialect::OpenaiChat;
 

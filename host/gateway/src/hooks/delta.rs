@@ -1,13 +1,16 @@
 //! Runs `on-delta` on a stream: gives each plugin its windows, follows its verdicts, hands out what every plugin has released.
 //!
-//! The text itself is kept by `sluice_dialect::hold`; this is the part that calls plugins. It knows no provider and no deadline.
+//! The text itself is kept by `sluice_dialect::hold`, for chat's own frames, or `sluice_dialect::guard`, for streams that are read as blocks;
+//! this is the part that calls plugins. It knows no provider and no deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::guard::{Guard, Released};
 use sluice_dialect::hold::{self, Effect, Hold};
+use sluice_dialect::hub::Delta;
 use sluice_dialect::openai_chat::stream::analyse;
 use sluice_dialect::sse::Frame;
 use sluice_sandbox::{DeltaVerdict, ErrorKind, Hook, HookError, Window};
@@ -35,15 +38,32 @@ pub enum Verdict {
 /// The delta hooks of one stream. A stage is a plugin; the first one sees the provider's words first.
 pub struct Deltas {
     stages: Vec<Arc<Entry>>,
-    hold: Hold,
+    machine: Machine,
+}
+
+enum Machine {
+    /// Chat in, chat out: frames keep their bytes but for what is changed in them.
+    Frames(Hold),
+    Blocks(Box<Guard>),
 }
 
 impl Deltas {
-    /// `choices`: how many alternatives the client asked for.
-    pub fn new(chain: &Chain, choices: u32) -> Deltas {
+    /// `choices`: how many alternatives the client asked for. `blocks`: the stream comes by [`Deltas::blocks`], not by [`Deltas::event`].
+    pub fn new(chain: &Chain, choices: u32, blocks: bool) -> Deltas {
         let stages: Vec<_> = chain.entries.iter().rev().filter(|entry| entry.has(Hook::OnDelta)).cloned().collect();
-        let hold = Hold::new(stages.len(), choices, MAX_HELD);
-        Deltas { stages, hold }
+        let machine = if blocks {
+            Machine::Blocks(Box::new(Guard::new(stages.len(), choices, MAX_HELD)))
+        } else {
+            Machine::Frames(Hold::new(stages.len(), choices, MAX_HELD))
+        };
+        Deltas { stages, machine }
+    }
+
+    fn hold(&mut self) -> &mut Hold {
+        match &mut self.machine {
+            Machine::Frames(hold) => hold,
+            Machine::Blocks(guard) => &mut guard.hold,
+        }
     }
 
     /// An event of the provider. Call `run` before the next one.
@@ -52,35 +72,55 @@ impl Deltas {
             Failure::bad_gateway("invalid_stream", "The provider sent an event that is not a JSON object.")
                 .with_detail(error.to_string())
         })?;
-        self.hold.push(frame, event);
+        self.hold().push(frame, event);
         Ok(())
     }
 
-    /// Bytes that no plugin looks at; they keep their place.
+    /// Bytes of a stream of frames that no plugin looks at; they keep their place.
     pub fn pass(&mut self, raw: Bytes) {
-        self.hold.push_opaque(raw);
+        self.hold().push_opaque(raw);
+    }
+
+    /// What a frame of the provider tells, and its bytes where they may be sent as they are. Call `run` before the next one.
+    pub fn blocks(&mut self, raw: Option<Bytes>, told: Vec<Delta>) {
+        if let Machine::Blocks(guard) = &mut self.machine {
+            guard.push(raw, told);
+        }
     }
 
     /// The provider is done: every piece gets its last window.
     pub fn end(&mut self) {
-        self.hold.end();
+        self.hold().end();
     }
 
     /// Whether content may have reached the client.
     pub fn released(&self) -> bool {
-        self.hold.released_content()
+        match &self.machine {
+            Machine::Frames(hold) => hold.released_content(),
+            Machine::Blocks(guard) => guard.released_content(),
+        }
     }
 
+    /// What may leave of a stream of frames.
     pub fn take_output(&mut self, out: &mut Vec<Bytes>) {
-        self.hold.take_output(out);
+        if let Machine::Frames(hold) = &mut self.machine {
+            hold.take_output(out);
+        }
+    }
+
+    /// What may leave of a stream of blocks.
+    pub fn take_blocks(&mut self, out: &mut Vec<Released>) {
+        if let Machine::Blocks(guard) = &mut self.machine {
+            guard.take_output(out);
+        }
     }
 
     /// Runs hooks until no plugin has anything new to see. `state` moves into each hook and comes back; it is gone only while one runs.
     pub async fn run(&mut self, state: &mut Option<Box<CallState>>, record: &mut Record) -> Verdict {
         loop {
-            let (stage, window) = match self.hold.next_window() {
+            let (stage, window) = match self.hold().next_window() {
                 Ok(Some(next)) => next,
-                Ok(None) if self.hold.finished_all() => return Verdict::Finished,
+                Ok(None) if self.hold().finished_all() => return Verdict::Finished,
                 Ok(None) => return Verdict::Go,
                 Err(overflow) => {
                     let message = format!("{overflow}: more than {MAX_HELD} bytes");
@@ -129,7 +169,7 @@ impl Deltas {
             Err(error) => Err(error),
         };
         let followed = verdict.and_then(|verdict| {
-            self.hold
+            self.hold()
                 .verdict(stage, verdict)
                 .map_err(|bad| HookError { kind: ErrorKind::BadVerdict, message: bad.to_string() })
         });
@@ -154,7 +194,7 @@ impl Deltas {
         if let Some(entry) = self.stages.get(stage) {
             failed(entry, Hook::OnDelta, error)?;
         }
-        self.hold.skip_stage(stage);
+        self.hold().skip_stage(stage);
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use sluice_dialect::Dialect;
 use sluice_dialect::document::{Checkpoint, Document, EditError};
-use sluice_dialect::openai_chat;
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::{CallView, Fault, Hook, Level, Texts};
 
@@ -35,7 +35,7 @@ const REPLY_HEADER_LENGTH: usize = 4096;
 pub struct Seed {
     pub id: String,
     pub operation: &'static str,
-    pub dialect: &'static str,
+    pub dialect: Dialect,
     /// The provider that the path names.
     pub prefix: Option<&'static str>,
     pub streaming: bool,
@@ -57,7 +57,7 @@ impl Seed {
         Seed {
             id: "id".into(),
             operation: "chat",
-            dialect: "openai-chat",
+            dialect: Dialect::OpenaiChat,
             prefix: None,
             streaming: false,
             model: "m".into(),
@@ -100,7 +100,8 @@ struct Before {
 pub struct CallState {
     pub id: String,
     pub operation: &'static str,
-    pub dialect: &'static str,
+    /// The client's dialect.
+    pub dialect: Dialect,
     /// The provider that the path names.
     pub prefix: Option<&'static str>,
     pub streaming: bool,
@@ -140,7 +141,7 @@ impl CallState {
             new_model: None,
             caller: seed.caller,
             headers: seed.headers,
-            request: Document::new(seed.body, openai_chat::request::text_map, seed.max),
+            request: seed.dialect.request_document(seed.body, seed.max),
             reply: None,
             reply_headers: Vec::new(),
             head_sent: false,
@@ -262,7 +263,7 @@ impl CallView for CallState {
     }
 
     fn dialect(&self) -> String {
-        self.dialect.to_owned()
+        self.dialect.as_str().to_owned()
     }
 
     fn prefix(&self) -> Option<String> {
@@ -347,7 +348,7 @@ impl CallView for CallState {
     }
 
     fn last_user_text(&mut self) -> Option<String> {
-        openai_chat::request::last_user_text(&self.request.commit())
+        self.dialect.api().last_user_text(&self.request.commit())
     }
 
     fn set_text(&mut self, piece: u32, text: String) -> Result<(), Fault> {
@@ -436,14 +437,14 @@ impl CallView for CallState {
     }
 
     fn reply_finish_reason(&mut self, choice: u32) -> Option<String> {
-        openai_chat::reply::finish_reason(&self.reply.as_ref()?.document.commit(), choice)
+        self.reply.as_ref()?.document.finish_reason(choice)
     }
 
     fn reply_tokens(&mut self, class: &str) -> Option<u64> {
         let usage = match self.ended {
             // Also where the client did not see it: it was asked for on its behalf, or the reply was too long to keep.
             Some(ended) => ended.usage?,
-            None => openai_chat::reply::usage(&self.reply.as_ref()?.document.commit())?,
+            None => self.dialect.api().check_reply(&self.reply.as_ref()?.document.commit()).ok()??,
         };
         usage.class(class)
     }

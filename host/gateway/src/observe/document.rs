@@ -27,7 +27,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     word(out, field!("outcome"), outcome.as_str());
     number(out, field!("status"), u64::from(record.status));
     word(out, field!("operation"), record.operation);
-    word(out, field!("dialect"), record.dialect);
+    word(out, field!("dialect"), record.dialect.as_str());
     out.extend_from_slice(if record.streamed { b",\"stream\":true" } else { b",\"stream\":false" });
     if let Some(prefix) = record.prefix {
         quoted(out, field!("prefix"), prefix);
@@ -54,6 +54,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     if !record.tags.is_empty() {
         pairs(out, field!("tags"), record.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     }
+    lost(out, record);
     failure(out, record);
     out.push(b'}');
 }
@@ -133,6 +134,17 @@ fn receipt(out: &mut Vec<u8>, record: &Record) {
         before = ",{\"plugin\":";
     }
     out.push(b']');
+}
+
+fn lost(out: &mut Vec<u8>, record: &Record) {
+    let mut before = ",\"lost\":[";
+    for what in &record.lost {
+        quoted(out, before, cut(what, MAX_TEXT));
+        before = ",";
+    }
+    if !record.lost.is_empty() {
+        out.push(b']');
+    }
 }
 
 fn failure(out: &mut Vec<u8>, record: &Record) {

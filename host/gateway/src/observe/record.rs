@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::hub::Losses;
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::Hook;
 
@@ -144,7 +146,8 @@ pub struct Attempt {
 #[derive(Debug, Default)]
 pub struct Record {
     pub id: String,
-    pub dialect: &'static str,
+    /// The client's.
+    pub dialect: Dialect,
     pub operation: &'static str,
     /// The provider named by the path.
     pub prefix: Option<&'static str>,
@@ -169,6 +172,10 @@ pub struct Record {
     /// Time that was spent waiting for the client's bytes, or for the client to take some.
     pub client_waited: Duration,
     pub first_token: Option<Duration>,
+    /// What a translation could not carry over, by its name in the request or reply; bounded.
+    pub lost: Vec<String>,
+    /// The client is told of these in a header.
+    pub tell_losses: bool,
     /// The call ended in the middle of a wait, which was therefore not measured.
     pub broken_off: bool,
 }
@@ -180,6 +187,15 @@ impl Record {
             self.last.class = Class::of(failure, self.last.status);
         }
         self.failure = Some(failure.clone());
+    }
+
+    /// Notes what a translation of this attempt could not carry over.
+    pub fn lose(&mut self, losses: &Losses) {
+        for loss in losses.iter() {
+            if self.lost.len() < Losses::MAX && !self.lost.iter().any(|known| *known == loss.what) {
+                self.lost.push(loss.what.to_string());
+            }
+        }
     }
 
     /// Sluice's own time of a call that took `total`: neither the provider nor the client was waited for. `None` where that is not known.

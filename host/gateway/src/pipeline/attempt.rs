@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat::{echo, error};
-use sluice_dialect::peek::{self, Peek};
-use sluice_dialect::splice::splice;
+use sluice_dialect::hub::Asked;
+use sluice_dialect::openai_chat::echo;
 
 use super::call::{Call, deadline};
+use super::outgoing::{self, Outgoing};
 use super::route::Route;
 use super::upstream::{Source, Upstream};
 use crate::app::{Core, Gateway};
@@ -23,6 +23,10 @@ use crate::providers::{Provider, headers};
 /// A reply that is a 200 of the kind that was asked for.
 pub struct Answered {
     pub upstream: Upstream,
+    /// The provider's.
+    pub dialect: Dialect,
+    /// What a writer of the client's dialect must know; absent where nothing is written and bytes pass.
+    pub asked: Option<Box<Asked>>,
     /// Usage was asked for on the client's behalf: the chunk that carries only it is withheld.
     pub withhold_usage: bool,
     /// The body passes with the provider's `content-encoding`, because nobody reads it.
@@ -32,26 +36,35 @@ pub struct Answered {
 /// Sends the call to the target and waits for a head that promises a reply.
 pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, route: &Route) -> Result<Answered, Failure> {
     match route {
-        Route::Echo => Ok(demo(core, call)),
+        Route::Echo => demo(core, call),
         Route::Provider { at, model } => {
             let Some(provider) = core.providers.get(*at) else {
                 return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone."));
             };
             let name = model.clone().or_else(|| call.model()).unwrap_or_default();
             call.settle.attempt(Some(*at), &provider.name, &name);
-            ask(&gateway.clients.of(&core.way), call, provider, model.as_deref()).await
+            ask(&gateway.clients.of(&core.way), call, provider, &name, model.as_deref()).await
         }
     }
 }
 
-async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Option<&str>) -> Result<Answered, Failure> {
-    let (body, withhold_usage) = body(call, provider, model)?;
+/// `name`: the model, for addresses and keys; `model`: how the body is to name it, where that is not up to the client.
+async fn ask(
+    client: &Client,
+    call: &mut Call,
+    provider: &Provider,
+    name: &str,
+    model: Option<&str>,
+) -> Result<Answered, Failure> {
+    let Outgoing { body, dialect, asked, withhold_usage } = outgoing::write(call, provider, model)?;
     // A stream is always read: only its events say whether it is complete.
     let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
-    let reads = call.streamed() || provider.config.meter || hooks;
-    let key = provider.credential(model.unwrap_or_default()).await?;
+    let reads = call.streamed() || provider.config.meter || hooks || asked.is_some();
+    let key = provider.credential(name).await?;
     call.settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
-    let uri = provider.uri(Dialect::OpenaiChat, model.unwrap_or_default(), call.streamed(), None)?;
+    // A client's query is of its own dialect.
+    let query = (dialect == call.dialect).then_some(call.query.as_deref()).flatten();
+    let uri = provider.uri(dialect, name, call.streamed(), query)?;
     let make = || request(call, provider, uri.clone(), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
@@ -78,34 +91,9 @@ async fn ask(client: &Client, call: &mut Call, provider: &Provider, model: Optio
     let source = Source::Provider { body: incoming, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head };
     if !ok {
-        return Err(refused(call, provider, upstream).await);
+        return Err(refused(call, provider, dialect, upstream).await);
     }
-    Ok(Answered { upstream, withhold_usage, encoded })
-}
-
-/// The client's own bytes with the hooks' edits, the target's model name and the request for usage spliced in.
-fn body(call: &Call, provider: &Provider, model: Option<&str>) -> Result<(Bytes, bool), Failure> {
-    let edited = call.settle.state.as_ref().filter(|state| state.request.edited()).map(|state| state.request.commit());
-    let again;
-    let (bytes, peek): (&Bytes, &Peek) = match &edited {
-        Some(bytes) => {
-            again = peek::peek(bytes).map_err(|failure| {
-                Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", "A policy made the request invalid.")
-                    .with_detail(failure.message)
-            })?;
-            (bytes, &again)
-        }
-        None => (&call.body, &call.peek),
-    };
-    let asked = peek.model.as_ref().map(|model| model.name.as_str());
-    let rename = model.filter(|model| asked != Some(*model)).map(|model| peek::name_model(peek, model));
-    let usage = if provider.config.meter { peek::ask_usage(peek) } else { None };
-    let mut edits: Vec<_> = rename.iter().chain(&usage).map(|(range, text)| (range.clone(), text.as_slice())).collect();
-    if edits.is_empty() {
-        return Ok((bytes.clone(), false));
-    }
-    edits.sort_by_key(|(range, _)| range.start);
-    Ok((splice(bytes, &edits), usage.is_some()))
+    Ok(Answered { upstream, dialect, asked, withhold_usage, encoded })
 }
 
 fn request(
@@ -166,7 +154,7 @@ fn unreachable(error: &SendError, provider: &Provider) -> Failure {
 }
 
 /// Reads an error reply: its status survives, of its body only a JSON error's message and code.
-async fn refused(call: &mut Call, provider: &Provider, mut upstream: Upstream) -> Failure {
+async fn refused(call: &mut Call, provider: &Provider, dialect: Dialect, mut upstream: Upstream) -> Failure {
     let status = upstream.status;
     if !status.is_client_error() && !status.is_server_error() {
         let detail = format!("status {status}; redirects are not followed, so that credentials go nowhere else");
@@ -179,7 +167,7 @@ async fn refused(call: &mut Call, provider: &Provider, mut upstream: Upstream) -
     let body = upstream.source.collect(provider.config.limits.error_size, until).await.unwrap_or_default();
     call.settle.waited(began.elapsed());
     let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let mut failure = error::from_provider(status.as_u16(), content_type, &body);
+    let mut failure = dialect.api().read_error(status.as_u16(), content_type, &body);
     failure.headers = error_headers(&upstream.headers);
     failure
 }
@@ -200,23 +188,23 @@ pub fn is_stream(upstream: &Upstream) -> bool {
     kind.to_ascii_lowercase().starts_with(b"text/event-stream")
 }
 
-fn demo(core: &Core, call: &mut Call) -> Answered {
+fn demo(core: &Core, call: &mut Call) -> Result<Answered, Failure> {
     let model = call.model().unwrap_or_else(|| "echo".to_owned());
     call.settle.attempt(None, &core.echo, &model);
     call.settle.record.last.status = 200;
+    let Outgoing { body, dialect, asked, .. } = outgoing::for_echo(call, &model)?;
     let now = Instant::now();
     let created = crate::app::unix_seconds();
     let note = crate::app::DEMO_NOTE;
-    let request = call.settle.state.as_ref().map_or_else(|| call.body.clone(), |state| state.request.commit());
     let id = format!("chatcmpl-{}", call.settle.record.id);
     let mut headers = HeaderMap::new();
     let chunks: std::collections::VecDeque<Bytes> = if call.streamed() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        echo::stream(&request, &model, note, &id, created).into()
+        echo::stream(&body, &model, note, &id, created).into()
     } else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        [echo::whole(&request, &model, note, &id, created)].into()
+        [echo::whole(&body, &model, note, &id, created)].into()
     };
     let upstream = Upstream { status: StatusCode::OK, headers, source: Source::Ready(chunks), sent: now, head: now };
-    Answered { upstream, withhold_usage: false, encoded: false }
+    Ok(Answered { upstream, dialect, asked, withhold_usage: false, encoded: false })
 }

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use sluice_dialect::Dialect;
+use sluice_dialect::dialect::Said;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::peek::Peek;
 
 use super::kept::Kept;
 use crate::app::Core;
 use crate::config::Timeouts;
-use crate::exchange::Inbound;
+use crate::exchange::{Inbound, Road};
 use crate::hooks::finish::Finisher;
 use crate::hooks::view::{CallState, Seed};
 use crate::observe;
@@ -30,6 +32,12 @@ pub struct Call {
     pub headers: Arc<HeaderMap>,
     pub body: Bytes,
     pub peek: Peek,
+    /// The client's.
+    pub dialect: Dialect,
+    /// What the path says beside the body.
+    pub said: Said,
+    /// The query without credentials.
+    pub query: Option<String>,
     /// The provider named by the path, if any.
     pub prefix: Option<&'static str>,
     /// Pinned from start to end.
@@ -43,21 +51,22 @@ impl Call {
         let mut settle = Settle::new(core, &mut inbound);
         let chain = core.plugins.chain();
         settle.record.generation = chain.generation;
-        let parts = sluice_dialect::peek::peek(&inbound.body).map(|peek| {
+        let Road { dialect, .. } = inbound.road;
+        let parts = dialect.api().peek(&inbound.body, &inbound.road.said).map(|peek| {
             settle.record.streamed = peek.stream;
             if let Some(model) = &peek.model {
                 settle.record.model = cut(&model.name, MODEL_IN_LOG).to_owned();
             }
             let Inbound { road, headers, body, .. } = inbound;
             let chain = select(core, chain, &settle.record, &headers, &peek);
-            Parts { headers, body, peek, prefix: road.provider, chain }
+            Parts { headers, body, peek, dialect, said: road.said, query: road.query, prefix: road.provider, chain }
         });
         (settle, parts)
     }
 
     pub fn new(parts: Parts, settle: Settle) -> Call {
-        let Parts { headers, body, peek, prefix, chain } = parts;
-        Call { headers: Arc::new(headers), body, peek, prefix, chain, settle }
+        let Parts { headers, body, peek, dialect, said, query, prefix, chain } = parts;
+        Call { headers: Arc::new(headers), body, peek, dialect, said, query, prefix, chain, settle }
     }
 
     /// What the plugins' view of the call is made of.
@@ -66,7 +75,7 @@ impl Call {
         Seed {
             id: record.id.clone(),
             operation: record.operation,
-            dialect: record.dialect,
+            dialect: self.dialect,
             prefix: self.prefix,
             streaming: self.streamed(),
             model: self.peek.model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
@@ -105,6 +114,9 @@ pub struct Parts {
     headers: HeaderMap,
     body: Bytes,
     peek: Peek,
+    dialect: Dialect,
+    said: Said,
+    query: Option<String>,
     prefix: Option<&'static str>,
     chain: Arc<Chain>,
 }
@@ -144,7 +156,7 @@ impl Settle {
         core.metrics.in_flight.inc();
         let record = Record {
             id: inbound.id.clone(),
-            dialect: inbound.road.dialect.as_str(),
+            dialect: inbound.road.dialect,
             operation: inbound.road.operation.as_str(),
             prefix: inbound.road.provider,
             caller: inbound.caller.take(),

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::Failure;
-use sluice_dialect::openai_chat::error;
-use sluice_dialect::openai_chat::stream::{Glance, glance};
 use sluice_dialect::sse::{Frame, Framer};
+use sluice_dialect::stream::Glance;
 use sluice_dialect::usage::Usage;
 
 use super::call::deadline;
@@ -27,11 +27,12 @@ pub enum Item {
     Comment(Bytes),
     /// `[DONE]`: the call ends even if the connection stays open.
     Done(Frame),
-    /// The body ended after a finish reason and without an end mark: complete.
+    /// Complete without an end mark: the dialect's own last event has come, or the body ended after a finish reason.
     End,
 }
 
 pub struct Feed {
+    dialect: Dialect,
     source: Source,
     framer: Framer,
     /// Read already and given again, for a stream that could not be held after all.
@@ -40,6 +41,8 @@ pub struct Feed {
     sent: Instant,
     content_at: Option<Instant>,
     finished: bool,
+    /// The dialect's own last event has come: nothing behind it is waited for.
+    done: bool,
     ended: bool,
     pub usage: Option<Usage>,
     /// Time spent waiting for the provider.
@@ -47,8 +50,10 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub fn new(upstream: Upstream, event_size: usize, timeouts: Timeouts) -> Feed {
+    /// A feed of the provider's dialect.
+    pub fn new(dialect: Dialect, upstream: Upstream, event_size: usize, timeouts: Timeouts) -> Feed {
         Feed {
+            dialect,
             source: upstream.source,
             framer: Framer::new(event_size),
             replay: VecDeque::new(),
@@ -56,6 +61,7 @@ impl Feed {
             sent: upstream.sent,
             content_at: None,
             finished: false,
+            done: false,
             ended: false,
             usage: None,
             waited: std::time::Duration::ZERO,
@@ -74,6 +80,9 @@ impl Feed {
     /// What has arrived already; `None` when the provider must be waited for.
     pub fn ready(&mut self) -> Result<Option<Item>, Failure> {
         loop {
+            if self.done && self.replay.is_empty() {
+                return Ok(Some(Item::End));
+            }
             let frame = match self.replay.pop_front() {
                 Some(frame) => Some(frame),
                 None if self.ended => self.framer.finish().map_err(|error| too_long(&error))?,
@@ -147,22 +156,27 @@ impl Feed {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Some(Item::Done(frame)));
         }
-        if frame.event() == Some(b"error") {
-            return Err(error::from_error_event(&data));
+        let api = self.dialect.api();
+        let event = frame.event();
+        if event == Some(b"error")
+            && let Some(failure) = api.stream_failure(event, &data)
+        {
+            return Err(failure);
         }
-        let glance = glance(&data).map_err(|error| {
+        let glance = api.glance(event, &data).map_err(|error| {
             Failure::bad_gateway("invalid_stream", "The provider sent an event that is not a JSON object.")
                 .with_detail(format!("{error} in a {}-byte event", data.len()))
         })?;
         if glance.error
-            && let Some(failure) = error::in_stream(&data)
+            && let Some(failure) = api.stream_failure(event, &data)
         {
             return Err(failure);
         }
         if glance.content {
             self.content_at = Some(Instant::now());
         }
-        self.finished |= glance.finished > 0;
+        self.finished |= glance.finished > 0 || glance.done;
+        self.done |= glance.done;
         if let Some(usage) = glance.usage {
             self.usage = Some(usage);
         }

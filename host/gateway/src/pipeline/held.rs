@@ -6,11 +6,15 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::Failure;
+use sluice_dialect::hub;
+use sluice_dialect::hub::Asked;
 use sluice_dialect::openai_chat::answer::Assembler;
 use sluice_dialect::sse::Frame;
 
 use super::feed::{Feed, Item};
+use super::translate::Translation;
 
 /// What came of holding a stream.
 pub enum Held {
@@ -50,5 +54,61 @@ pub async fn collect(feed: &mut Feed, max: usize, withhold_usage: bool) -> Resul
             }
         }
         feed.fill().await?;
+    }
+}
+
+/// As [`collect`], for a stream that is not chat from end to end: the events are written in the client's dialect, and so is the reply.
+///
+/// # Errors
+/// A provider's failure, also one that its stream tells.
+pub async fn collect_blocks(
+    feed: &mut Feed,
+    (from, to): (Dialect, Dialect),
+    asked: &Asked,
+    max: usize,
+) -> Result<Held, Failure> {
+    let mut translation = Translation::new(from, to, asked);
+    let mut assembler = hub::Assembler::new(max);
+    let (mut frames, mut written, mut size) = (VecDeque::new(), Vec::new(), 0usize);
+    loop {
+        while let Some(item) = feed.ready()? {
+            let (frame, raw, told) = match item {
+                Item::Event { frame, data, .. } => {
+                    let told = translation.decode(&frame, &data);
+                    let raw = translation.raw(&frame);
+                    (Some(frame), raw, told)
+                }
+                Item::Comment(_) => continue,
+                Item::Done(_) | Item::End => (None, None, translation.decode_end()),
+            };
+            let ended = frame.is_none();
+            if let Some(frame) = frame {
+                size += frame.raw.len();
+                frames.push_back(frame);
+            }
+            for delta in &told {
+                if size > max || !gather(&mut assembler, delta)? {
+                    return Ok(Held::Overflow(frames));
+                }
+            }
+            match raw {
+                Some(raw) => written.push(raw),
+                None => told.into_iter().try_for_each(|delta| translation.encode(delta, &mut written))?,
+            }
+            if ended {
+                let (reply, _) = to.api().write_reply(&assembler.finish(), asked);
+                return Ok(Held::Whole { events: Bytes::from(written.concat()), reply });
+            }
+        }
+        feed.fill().await?;
+    }
+}
+
+/// Says whether there is room.
+fn gather(assembler: &mut hub::Assembler, delta: &hub::Delta) -> Result<bool, Failure> {
+    match assembler.push(delta.clone()) {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.code.as_deref() == Some("reply_too_large") => Ok(false),
+        Err(failure) => Err(failure),
     }
 }

@@ -8,11 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sluice_dialect::document::Document;
+use sluice_dialect::Dialect;
 use sluice_dialect::json::quote;
-use sluice_dialect::openai_chat::answer::Assembler;
-use sluice_dialect::openai_chat::reply;
-use sluice_dialect::sse::Frame;
 
 use crate::config::ProviderLimits;
 use crate::hooks::finish::{Finished, Finisher};
@@ -73,7 +70,7 @@ impl Kept {
             Sent::Whole(body.clone())
         } else {
             let mut reasons = BTreeMap::new();
-            note(body, &mut reasons);
+            note(self.seed.dialect, body, &mut reasons);
             Sent::TooLong(reasons)
         };
     }
@@ -91,12 +88,12 @@ impl Kept {
             }
             let mut reasons = BTreeMap::new();
             for frame in kept.drain(..) {
-                note_frame(frame, &mut reasons);
+                note_frame(self.seed.dialect, frame, &mut reasons);
             }
             self.sent = Sent::TooLong(reasons);
         } else if let Sent::TooLong(reasons) = &mut self.sent {
             for frame in frames {
-                note_frame(frame.clone(), reasons);
+                note_frame(self.seed.dialect, frame.clone(), reasons);
             }
         }
     }
@@ -111,12 +108,13 @@ impl Kept {
         let (first_byte, total) = times.map(|(sent, head)| (head - sent, sent.elapsed())).unwrap_or_default();
         let size = seed.body.len() + sent.size();
         let (tags, attempt) = (record.tags.clone(), record.attempts.max(1));
+        let dialect = seed.dialect;
         let ended = Ended { outcome, usage: record.usage };
         let view = move || {
             let mut state = state.unwrap_or_else(|| Box::new(CallState::new(seed)));
             state.tags = tags;
             state.attempt = attempt;
-            state.reply = sent.into_view(target, first_byte, total, max);
+            state.reply = sent.into_view(dialect, target, first_byte, total, max);
             state.ended = Some(ended);
             state
         };
@@ -133,14 +131,24 @@ impl Sent {
         }
     }
 
-    fn into_view(self, target: String, first_byte: Duration, total: Duration, max: usize) -> Option<ReplyView> {
+    fn into_view(
+        self,
+        dialect: Dialect,
+        target: String,
+        first_byte: Duration,
+        total: Duration,
+        max: usize,
+    ) -> Option<ReplyView> {
         let (body, gone) = match self {
             Sent::Nothing => return None,
             Sent::Whole(body) => (body, false),
-            Sent::Events(frames, _) => (assemble(frames, max.saturating_mul(ASSEMBLED))?, false),
-            Sent::TooLong(reasons) => (reasons_alone(&reasons), true),
+            Sent::Events(frames, _) => (dialect.assemble(frames, max.saturating_mul(ASSEMBLED))?, false),
+            Sent::TooLong(reasons) => {
+                let document = Dialect::OpenaiChat.reply_document(reasons_alone(&reasons), usize::MAX);
+                return Some(ReplyView { document, gone: true, target, first_byte, total });
+            }
         };
-        let document = Document::new(body, reply::text_map, usize::MAX);
+        let document = dialect.reply_document(body, usize::MAX);
         Some(ReplyView { document, gone, target, first_byte, total })
     }
 }
@@ -158,27 +166,16 @@ fn reasons_alone(reasons: &BTreeMap<u32, String>) -> Bytes {
     Bytes::from(out)
 }
 
-/// The reply that the events tell; `None` where they tell none.
-fn assemble(frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
-    let mut assembler = Assembler::new(max);
-    let mut any = false;
-    for frame in frames {
-        let Some(data) = Frame::new(frame).data() else { continue };
-        // What was released by a plugin or passed on has been looked at before.
-        any |= assembler.push(&data).is_ok();
-    }
-    any.then(|| assembler.finish())
-}
-
-fn note_frame(frame: Bytes, reasons: &mut BTreeMap<u32, String>) {
-    if let Some(data) = Frame::new(frame).data() {
-        note(&data, reasons);
+fn note_frame(dialect: Dialect, frame: Bytes, reasons: &mut BTreeMap<u32, String>) {
+    for (choice, reason) in dialect.frame_reasons(&frame) {
+        reasons.insert(choice, reason);
     }
 }
 
-fn note(body: &[u8], reasons: &mut BTreeMap<u32, String>) {
+fn note(dialect: Dialect, body: &Bytes, reasons: &mut BTreeMap<u32, String>) {
+    let document = dialect.reply_document(body.clone(), usize::MAX);
     for choice in 0..MAX_REASONS {
-        if let Some(reason) = reply::finish_reason(body, choice) {
+        if let Some(reason) = document.finish_reason(choice) {
             reasons.insert(choice, reason);
         }
     }
@@ -205,7 +202,7 @@ mod tests {
     }
 
     fn seen(kept: Kept) -> Option<(Value, bool)> {
-        let view = kept.sent.into_view("p/m".into(), Duration::ZERO, Duration::ZERO, kept.max)?;
+        let view = kept.sent.into_view(Dialect::OpenaiChat, "p/m".into(), Duration::ZERO, Duration::ZERO, kept.max)?;
         Some((serde_json::from_str(view.document.get("").unwrap()).unwrap(), view.gone))
     }
 

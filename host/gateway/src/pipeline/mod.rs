@@ -11,9 +11,11 @@ mod held;
 mod kept;
 mod models;
 mod other;
+mod outgoing;
 mod reply;
 mod route;
 mod stream;
+mod translate;
 mod upstream;
 mod whole;
 
@@ -26,7 +28,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat::{answer, reply as dialect_reply};
+use sluice_dialect::hub::Asked;
+use sluice_dialect::openai_chat::answer;
 
 use self::attempt::Answered;
 use self::call::Call;
@@ -35,6 +38,7 @@ use self::generator::{First, Generator};
 use self::held::Held;
 use self::route::Route;
 use self::stream::Pump;
+use self::translate::Translation;
 use self::whole::Judged;
 use crate::app::{Core, Gateway};
 use crate::config::{ProviderLimits, Streams, Timeouts};
@@ -51,7 +55,20 @@ const MAX_ATTEMPTS: u32 = 3;
 /// What the steps came to; `run` makes the reply of it.
 enum Served {
     Whole { headers: HeaderMap, body: Bytes, outcome: Outcome },
-    Stream { headers: HeaderMap, feed: Box<Feed>, deltas: bool, withhold_usage: bool },
+    Stream(Box<Streamed>),
+}
+
+/// A stream that is to begin.
+struct Streamed {
+    headers: HeaderMap,
+    feed: Box<Feed>,
+    /// What a writer of the client's dialect must know; absent where the provider's frames pass.
+    asked: Option<Box<Asked>>,
+    /// The provider's.
+    dialect: Dialect,
+    /// Plugins see it text by text.
+    deltas: bool,
+    withhold_usage: bool,
 }
 
 /// One attempt's end, as the loop over attempts sees it.
@@ -64,7 +81,7 @@ enum Step {
 /// Serves one call, from its read request to the head of its reply. The body of a stream goes on in `stream::Pump`.
 pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
     let core = &core;
-    if inbound.road.operation != Operation::Chat || inbound.road.dialect != Dialect::OpenaiChat {
+    if inbound.road.operation != Operation::Chat {
         return other::run(core, inbound).await;
     }
     let (settle, parts) = Call::start(core, inbound);
@@ -86,9 +103,7 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
             call.settle.end(outcome, 200);
             reply::whole(call.settle, headers, body)
         }
-        Ok(Served::Stream { headers, feed, deltas, withhold_usage }) => {
-            open(&gateway, call, headers, *feed, deltas, withhold_usage).await
-        }
+        Ok(Served::Stream(streamed)) => open(&gateway, call, *streamed).await,
         Err(failure) => reply::refuse(call.settle, &failure),
     }
 }
@@ -171,6 +186,8 @@ async fn request_hooks(core: &Core, call: &mut Call) -> Result<Option<Served>, F
 async fn answered(core: &Core, call: &mut Call, reply: Bytes, by: usize) -> Result<Served, Failure> {
     let name = call.chain.entries.get(by).map(|entry| Arc::clone(&entry.name)).unwrap_or_default();
     let max = core.config.server.limits.body_size;
+    let asked = outgoing::about_request(call)?;
+    let reply = call.dialect.answer(&reply, &asked)?;
     match whole::judge(call, reply, &name, None, Some(by), max).await? {
         Judged::Retry(_) => Err(out_of_attempts()),
         Judged::Reply { body, .. } => {
@@ -178,9 +195,8 @@ async fn answered(core: &Core, call: &mut Call, reply: Bytes, by: usize) -> Resu
                 kept.answered(&name);
                 kept.whole(&body);
             }
-            let asked = sluice_dialect::peek::ask_usage(&call.peek).is_none();
             let (body, kind) = if call.streamed() {
-                (answer::to_stream(&body, asked)?, "text/event-stream")
+                (call.dialect.retell(&body, &asked)?, stream_type(call))
             } else {
                 (body, "application/json")
             };
@@ -188,6 +204,11 @@ async fn answered(core: &Core, call: &mut Call, reply: Bytes, by: usize) -> Resu
             Ok(Served::Whole { headers, body, outcome: Outcome::Answered })
         }
     }
+}
+
+/// What a stream is called in the head: Gemini's may be one list.
+fn stream_type(call: &Call) -> &'static str {
+    if call.dialect == Dialect::Gemini && !call.said.sse { "application/json" } else { "text/event-stream" }
 }
 
 /// The provider's settings for an attempt, and its name; the demo provider's are the defaults.
@@ -226,6 +247,7 @@ async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: 
 
 async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
     let (timeouts, limits, name) = settings(core, route);
+    let dialect = answered.dialect;
     if !attempt::is_stream(&answered.upstream) {
         return Err(whole::instead_of_stream(call, &mut answered, &timeouts, &limits).await);
     }
@@ -233,10 +255,12 @@ async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Ans
     let provider = answered.upstream.headers.clone();
     let times = (answered.upstream.sent, answered.upstream.head);
     began(call, times, &limits);
-    let mut feed = Box::new(Feed::new(answered.upstream, limits.event_size, timeouts));
+    let asked = answered.asked;
+    let mut feed = Box::new(Feed::new(dialect, answered.upstream, limits.event_size, timeouts));
     let mut plan = call.chain.stream_plan();
     if plan == StreamPlan::Hold {
-        match hold(call, feed, name, times, limits.hold_size, withhold_usage, &provider).await? {
+        let held = Holding { dialect, asked: asked.as_deref(), times, max: limits.hold_size, withhold_usage };
+        match hold(call, feed, name, &held, &provider).await? {
             Ok(step) => return Ok(step),
             Err(overflowed) => {
                 feed = overflowed;
@@ -245,9 +269,36 @@ async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Ans
             }
         }
     }
-    let headers = reply::head(&call.settle, Some(&provider), "text/event-stream");
+    let headers = reply::head(&call.settle, Some(&provider), stream_type(call));
     let deltas = plan == StreamPlan::Delta;
-    Ok(Step::Served(Served::Stream { headers, feed, deltas, withhold_usage }))
+    Ok(Step::Served(Served::Stream(Box::new(Streamed { headers, feed, asked, dialect, deltas, withhold_usage }))))
+}
+
+/// How a stream is held.
+struct Holding<'a> {
+    /// The provider's.
+    dialect: Dialect,
+    asked: Option<&'a Asked>,
+    times: (Instant, Instant),
+    max: usize,
+    withhold_usage: bool,
+}
+
+impl Holding<'_> {
+    async fn collect(&self, feed: &mut Feed, to: Dialect) -> Result<Held, Failure> {
+        match self.asked {
+            None => held::collect(feed, self.max, self.withhold_usage).await,
+            Some(asked) => held::collect_blocks(feed, (self.dialect, to), asked, self.max).await,
+        }
+    }
+
+    /// The reply as a stream again, after plugins changed it.
+    fn retell(&self, to: Dialect, body: &[u8]) -> Result<Bytes, Failure> {
+        match self.asked {
+            None => answer::to_stream(body, !self.withhold_usage),
+            Some(asked) => to.retell(body, asked),
+        }
+    }
 }
 
 /// Holds a stream for a whole-reply plugin. `Err` gives the feed back, to be streamed after all: the reply is larger than the cap and
@@ -256,33 +307,32 @@ async fn hold(
     call: &mut Call,
     mut feed: Box<Feed>,
     name: &str,
-    times: (Instant, Instant),
-    max: usize,
-    withhold_usage: bool,
+    held: &Holding<'_>,
     provider: &HeaderMap,
 ) -> Result<Result<Step, Box<Feed>>, Failure> {
-    let (events, whole) = match held::collect(&mut feed, max, withhold_usage).await? {
+    let (events, whole) = match held.collect(&mut feed, call.dialect).await? {
         Held::Whole { events, reply } => (events, reply),
         Held::Overflow(frames) => {
-            overflow(call, max)?;
+            overflow(call, held.max)?;
             feed.replay(frames);
             return Ok(Err(feed));
         }
     };
-    call.settle.record.usage = feed.usage.take().or_else(|| dialect_reply::usage(&whole));
+    call.settle.record.usage = feed.usage.take().or_else(|| call.dialect.api().check_reply(&whole).ok().flatten());
     call.settle.waited(feed.waited);
     call.settle.replied();
-    let (body, whole) = match whole::judge(call, whole, name, Some(times), None, max.saturating_mul(2)).await? {
-        Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
-        Judged::Reply { body, edited: false } => (events, body),
-        Judged::Reply { body, edited: true } => (answer::to_stream(&body, !withhold_usage)?, body),
-    };
+    let (body, whole) =
+        match whole::judge(call, whole, name, Some(held.times), None, held.max.saturating_mul(2)).await? {
+            Judged::Retry(target) => return Ok(Ok(Step::Again(target))),
+            Judged::Reply { body, edited: false } => (events, body),
+            Judged::Reply { body, edited: true } => (held.retell(call.dialect, &body)?, body),
+        };
     if let Some(kept) = &mut call.settle.kept {
         kept.whole(&whole);
     }
     feed.release();
     call.settle.first_token();
-    let headers = reply::head(&call.settle, Some(provider), "text/event-stream");
+    let headers = reply::head(&call.settle, Some(provider), stream_type(call));
     Ok(Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok })))
 }
 
@@ -305,18 +355,16 @@ fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
 }
 
 /// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
-async fn open(
-    gateway: &Rc<Gateway>,
-    call: Call,
-    mut headers: HeaderMap,
-    feed: Feed,
-    deltas: bool,
-    withhold_usage: bool,
-) -> Reply {
-    let deltas = deltas.then(|| Box::new(Deltas::new(&call.chain, call.peek.n)));
+async fn open(gateway: &Rc<Gateway>, call: Call, streamed: Streamed) -> Reply {
+    let Streamed { mut headers, feed, asked, dialect, deltas, withhold_usage } = streamed;
+    let to = call.dialect;
+    let translation = asked.map(|asked| Box::new(Translation::new(dialect, to, &asked)));
+    let deltas = deltas.then(|| Box::new(Deltas::new(&call.chain, call.peek.n, translation.is_some())));
     let head: Rc<RefCell<stream::Head>> = Rc::default();
     let cut = Rc::clone(&gateway.cut);
-    let pump = Pump { feed, deltas, settle: call.settle, withhold_usage, head: Rc::clone(&head), cut };
+    let settle = call.settle;
+    let pump =
+        Pump { feed: *feed, deltas, translation, dialect: to, settle, withhold_usage, head: Rc::clone(&head), cut };
     let mut generator = Generator::new(|outlet| pump.run(outlet));
     let first = generator.first().await;
     let said = head.take();

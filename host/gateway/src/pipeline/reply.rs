@@ -6,13 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat::error;
 
 use super::call::Settle;
 use crate::exchange::{Reply, ReplyBody};
 use crate::providers::headers;
 
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What the target could not be told of the request.
+const LOST: HeaderName = HeaderName::from_static("x-sluice-lost");
+
+/// Its longest value, bytes.
+const MAX_LOST: usize = 1024;
 
 /// What took the time until now, in milliseconds: `sluice`, everything but waiting for others, and `upstream`, waiting for the provider.
 /// `more`: waits that the record does not have yet. `None` where it is not known.
@@ -38,7 +43,18 @@ pub fn head(settle: &Settle, provider: Option<&HeaderMap>, content_type: &'stati
         out.insert("x-sluice-demo", HeaderValue::from_static("echo"));
     }
     plugin_headers(settle, &mut out);
+    if settle.record.tell_losses && !settle.record.lost.is_empty() {
+        out.extend(lost(&settle.record.lost).map(|value| (LOST, value)));
+    }
     out
+}
+
+/// Names as they stand in a header: what is no visible ASCII becomes `?`.
+fn lost(names: &[String]) -> Option<HeaderValue> {
+    let mut text = names.join(", ");
+    text.truncate(text.floor_char_boundary(MAX_LOST));
+    let plain = text.chars().map(|letter| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' });
+    HeaderValue::try_from(plain.collect::<String>()).ok()
 }
 
 fn plugin_headers(settle: &Settle, out: &mut HeaderMap) {
@@ -85,7 +101,7 @@ pub fn refuse(mut settle: Settle, failure: &Failure) -> Reply {
     plugin_headers(&settle, &mut headers);
     extend(&mut headers, &failure.headers);
     headers.extend(timing(&settle, Duration::ZERO).map(|timing| (SERVER_TIMING, timing)));
-    let body = ReplyBody::whole(error::render(failure, &settle.record.id));
+    let body = ReplyBody::whole(settle.record.dialect.api().write_error(failure, &settle.record.id));
     with(StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY), headers, body)
 }
 

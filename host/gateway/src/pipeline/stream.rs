@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::Failure;
-use sluice_dialect::openai_chat::error;
+use sluice_dialect::hub::Delta;
+use sluice_dialect::sse::Frame;
 
 use super::call::Settle;
 use super::cut::{Cut, stopping};
 use super::feed::{Feed, Item};
 use super::generator::Outlet;
 use super::reply;
+use super::translate::Translation;
 use crate::hooks::delta::{Deltas, Verdict};
 use crate::observe::record::Outcome;
 
@@ -25,8 +28,12 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 /// What the pump works on; it owns the call's settlement to the end.
 pub struct Pump {
     pub feed: Feed,
-    /// None: events pass through.
+    /// None: no plugin sees events.
     pub deltas: Option<Box<Deltas>>,
+    /// None: events pass in the provider's own frames.
+    pub translation: Option<Box<Translation>>,
+    /// The client's.
+    pub dialect: Dialect,
     pub settle: Settle,
     /// Usage was asked for on the client's behalf.
     pub withhold_usage: bool,
@@ -140,7 +147,11 @@ impl Pump {
                     // The error event is not of the reply.
                     kept.events(&out.waiting);
                 }
-                out.waiting.push(error::stream_event(&failure));
+                let event = match &mut self.translation {
+                    Some(translation) => translation.fail(&failure),
+                    None => self.dialect.api().error_event(&failure),
+                };
+                out.waiting.push(event);
                 out.send(&mut self.settle).await;
                 None
             }
@@ -166,18 +177,13 @@ impl Pump {
                         if self.withhold_usage && glance.only_usage {
                             continue;
                         }
-                        match &mut self.deltas {
-                            None => out.waiting.push(frame.raw),
-                            Some(deltas) => deltas.event(frame, &data)?,
-                        }
+                        self.event(frame, data, out)?;
                     }
-                    Item::Comment(comment) => match &mut self.deltas {
-                        None => out.waiting.push(comment),
-                        Some(deltas) => deltas.pass(comment),
-                    },
+                    Item::Comment(comment) => self.comment(comment, out)?,
                     Item::Done(frame) => {
+                        let mark = self.translation.is_none().then_some(frame.raw);
                         self.finish(out).await?;
-                        return Ok(Some(frame.raw));
+                        return Ok(mark);
                     }
                     Item::End => {
                         self.finish(out).await?;
@@ -185,7 +191,7 @@ impl Pump {
                     }
                 }
                 if self.deltas.is_some() && self.windows(out).await? {
-                    return Ok(Some(Bytes::from_static(DONE)));
+                    return Ok(self.end_mark(out));
                 }
                 out.check_size()?;
             }
@@ -196,6 +202,46 @@ impl Pump {
             self.leave(out).await;
             more?;
             self.fill().await?;
+        }
+    }
+
+    /// An event on its way to the client, through plugins or past them.
+    fn event(&mut self, frame: Frame, data: Bytes, out: &mut Out) -> Result<(), Failure> {
+        match (&mut self.translation, &mut self.deltas) {
+            (None, None) => out.waiting.push(frame.raw),
+            (None, Some(deltas)) => deltas.event(frame, &data)?,
+            (Some(translation), None) => {
+                for delta in translation.decode(&frame, &data) {
+                    translation.encode(delta, &mut out.waiting)?;
+                }
+            }
+            (Some(translation), Some(deltas)) => {
+                let told = translation.decode(&frame, &data);
+                deltas.blocks(translation.raw(&frame), told);
+            }
+        }
+        Ok(())
+    }
+
+    /// A comment says that the provider is alive; only a stream in its own frames passes it on as it is.
+    fn comment(&mut self, comment: Bytes, out: &mut Out) -> Result<(), Failure> {
+        match (&mut self.translation, &mut self.deltas) {
+            (None, None) => out.waiting.push(comment),
+            (None, Some(deltas)) => deltas.pass(comment),
+            (Some(translation), None) => translation.encode(Delta::Ping, &mut out.waiting)?,
+            (Some(_), Some(deltas)) => deltas.blocks(None, vec![Delta::Ping]),
+        }
+        Ok(())
+    }
+
+    /// What ends a stream whose every choice a plugin has ended.
+    fn end_mark(&mut self, out: &mut Out) -> Option<Bytes> {
+        match &mut self.translation {
+            Some(translation) => {
+                translation.finish(&mut out.waiting);
+                None
+            }
+            None => (self.dialect == Dialect::OpenaiChat).then(|| Bytes::from_static(DONE)),
         }
     }
 
@@ -250,9 +296,18 @@ impl Pump {
 
     /// The provider is done: every piece gets its last window.
     async fn finish(&mut self, out: &mut Out) -> Result<(), Failure> {
-        if let Some(deltas) = &mut self.deltas {
-            deltas.end();
-            self.windows(out).await?;
+        let told = self.translation.as_mut().map(|translation| translation.decode_end()).unwrap_or_default();
+        match (&mut self.translation, &mut self.deltas) {
+            (Some(translation), None) => {
+                told.into_iter().try_for_each(|delta| translation.encode(delta, &mut out.waiting))?;
+            }
+            (_, Some(deltas)) => {
+                // The provider's last word comes behind all text that only the end sets free.
+                deltas.end();
+                deltas.blocks(None, told);
+                self.windows(out).await?;
+            }
+            (None, None) => {}
         }
         Ok(())
     }
@@ -261,7 +316,16 @@ impl Pump {
     async fn windows(&mut self, out: &mut Out) -> Result<bool, Failure> {
         let Some(deltas) = &mut self.deltas else { return Ok(false) };
         let verdict = deltas.run(&mut self.settle.state, &mut self.settle.record).await;
-        deltas.take_output(&mut out.waiting);
+        match &mut self.translation {
+            None => deltas.take_output(&mut out.waiting),
+            Some(translation) => {
+                let mut released = Vec::new();
+                deltas.take_blocks(&mut released);
+                for released in released {
+                    translation.release(released, &mut out.waiting)?;
+                }
+            }
+        }
         match verdict {
             Verdict::Go => Ok(false),
             Verdict::Finished => Ok(true),

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sluice_dialect::document::Document;
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat::reply;
+use sluice_dialect::hub::Asked;
 
 use super::attempt::{Answered, is_stream};
 use super::call::{Call, deadline};
@@ -23,7 +23,8 @@ pub struct Whole {
     pub encoded: bool,
 }
 
-/// Reads the reply to its end. Anything but an object with `choices` is the provider's failure.
+/// Reads the reply to its end, and writes it in the client's dialect where that is another one. Anything but a whole reply is the provider's
+/// failure.
 pub async fn read(
     call: &mut Call,
     answered: &mut Answered,
@@ -38,13 +39,27 @@ pub async fn read(
     }
     let body = collect(call, &mut answered.upstream, timeouts, limits).await?;
     if answered.encoded {
-        check_encoded(&answered.upstream, &body, limits)?;
+        check_encoded(answered.dialect, &answered.upstream, &body, limits)?;
         call.settle.replied();
         return Ok(Whole { body, encoded: true });
     }
-    call.settle.record.usage = reply::check(&body)?;
+    let body = match &answered.asked {
+        None => {
+            call.settle.record.usage = answered.dialect.api().check_reply(&body)?;
+            body
+        }
+        Some(asked) => translated(call, answered.dialect, &body, asked)?,
+    };
     call.settle.replied();
     Ok(Whole { body, encoded: false })
+}
+
+fn translated(call: &mut Call, from: Dialect, body: &[u8], asked: &Asked) -> Result<Bytes, Failure> {
+    let reply = from.api().read_reply(body)?;
+    call.settle.record.usage = reply.usage;
+    let (body, losses) = call.dialect.api().write_reply(&reply, asked);
+    call.settle.record.lose(&losses);
+    Ok(body)
 }
 
 /// A streamed call was answered with a whole body: an error in it is shown, anything else is not what was asked for.
@@ -58,7 +73,7 @@ pub async fn instead_of_stream(
         Ok(body) => body,
         Err(failure) => return failure,
     };
-    match reply::check(&body) {
+    match answered.dialect.api().check_reply(&body) {
         Err(failure) if failure.code.as_deref() == Some("unexpected_stream") => Failure::bad_gateway(
             "unexpected_type",
             "The provider sent an event stream without the content type of one.",
@@ -87,7 +102,7 @@ async fn collect(
 }
 
 /// A body that passes compressed is still checked where it can be read here; other encodings are the client's to judge.
-fn check_encoded(upstream: &Upstream, body: &[u8], limits: &ProviderLimits) -> Result<(), Failure> {
+fn check_encoded(dialect: Dialect, upstream: &Upstream, body: &[u8], limits: &ProviderLimits) -> Result<(), Failure> {
     let Some(encoding) = upstream.headers.get(http::header::CONTENT_ENCODING) else { return Ok(()) };
     let Ok(mut decoder) = Decoder::new(encoding.as_bytes(), limits.reply_size) else { return Ok(()) };
     let unreadable = |detail| {
@@ -95,7 +110,7 @@ fn check_encoded(upstream: &Upstream, body: &[u8], limits: &ProviderLimits) -> R
     };
     let mut plain = decoder.push(body).map_err(unreadable)?.to_vec();
     plain.extend_from_slice(&decoder.finish().map_err(unreadable)?);
-    reply::check(&plain).map(|_| ())
+    dialect.api().check_reply(&plain).map(|_| ())
 }
 
 /// What the reply hooks made of a whole reply.
@@ -126,7 +141,7 @@ pub async fn judge(
     let target =
         if answered_by.is_some() { target.to_owned() } else { format!("{target}/{}", call.settle.record.last.model) };
     state.reply =
-        Some(ReplyView { document: Document::new(body, reply::text_map, max), gone: false, target, first_byte, total });
+        Some(ReplyView { document: call.dialect.reply_document(body, max), gone: false, target, first_byte, total });
     let decision;
     (state, decision) = crate::hooks::reply::run(&call.chain, state, answered_by, &mut call.settle.record).await;
     let document = state.reply.take().map(|reply| reply.document);
@@ -139,7 +154,7 @@ pub async fn judge(
             let edited = document.edited();
             let body = document.commit();
             if edited {
-                reply::check(&body).map_err(|failure| {
+                call.dialect.api().check_reply(&body).map_err(|failure| {
                     Failure::new(Blame::Plugin, 500, "server_error", "plugin_error", "A policy made the reply invalid.")
                         .with_detail(failure.message)
                 })?;

@@ -1,0 +1,117 @@
+//! Replies that change their form in one dialect: events put together, a reply told as a stream, a plugin's answer in a client's dialect.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::Dialect;
+use crate::document::{Document, ScanFn};
+use crate::failure::Failure;
+use crate::hub::{self, Asked, Delta};
+use crate::openai_chat::answer;
+use crate::sse::Frame;
+
+impl Dialect {
+    /// The whole reply that a client's frames tell; `None` where they tell none. `max`: as [`hub::Assembler::new`].
+    pub fn assemble(self, frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
+        if self == Dialect::OpenaiChat {
+            return assemble_chat(frames, max);
+        }
+        let mut assembler = hub::Assembler::new(max);
+        let mut decoder = self.api().decoder();
+        let (mut told, mut any) = (Vec::new(), false);
+        for frame in frames {
+            let frame = Frame::new(frame);
+            let Some(data) = frame.data() else { continue };
+            decoder.event(frame.event(), &data, &mut told);
+            // What was sent to the client has been looked at before.
+            any |= told.drain(..).all(|delta| assembler.push(delta).is_ok());
+        }
+        any.then(|| self.api().write_reply(&assembler.finish(), &Asked::default()).0)
+    }
+
+    /// The finish reasons that one frame of a client's stream says, by choice.
+    pub fn frame_reasons(self, frame: &Bytes) -> BTreeMap<u32, String> {
+        let frame = Frame::new(frame.clone());
+        let (mut told, mut reasons) = (Vec::new(), BTreeMap::new());
+        if let Some(data) = frame.data() {
+            self.api().decoder().event(frame.event(), &data, &mut told);
+        }
+        for delta in told {
+            if let Delta::Finish { choice, finish, .. } = delta {
+                reasons.insert(choice, crate::openai_chat::finish_reason(&finish).to_owned());
+            }
+        }
+        reasons
+    }
+
+    /// A whole reply of this dialect as its stream.
+    ///
+    /// # Errors
+    /// The bytes are not a reply.
+    pub fn retell(self, reply: &[u8], asked: &Asked) -> Result<Bytes, Failure> {
+        if self == Dialect::OpenaiChat {
+            return answer::to_stream(reply, asked.stream_usage);
+        }
+        let reply = self.api().read_reply(reply)?;
+        let mut encoder = self.api().encoder(asked);
+        let mut out = Vec::new();
+        for delta in hub::tell(&reply) {
+            encoder.delta(&delta, &mut out);
+        }
+        Ok(Bytes::from(out))
+    }
+
+    /// A plugin's answer, which is a complete chat completion, in this dialect.
+    ///
+    /// # Errors
+    /// The bytes are not a chat completion.
+    pub fn answer(self, canonical: &Bytes, asked: &Asked) -> Result<Bytes, Failure> {
+        if self == Dialect::OpenaiChat {
+            return Ok(canonical.clone());
+        }
+        let reply = Dialect::OpenaiChat.api().read_reply(canonical)?;
+        Ok(self.api().write_reply(&reply, asked).0)
+    }
+}
+
+fn assemble_chat(frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
+    let mut assembler = answer::Assembler::new(max);
+    let mut any = false;
+    for frame in frames {
+        let Some(data) = Frame::new(frame).data() else { continue };
+        any |= assembler.push(&data).is_ok();
+    }
+    any.then(|| assembler.finish())
+}
+
+impl Dialect {
+    /// A request of this dialect for hooks. `max`: the size in bytes that edits may grow it to.
+    pub fn request_document(self, base: Bytes, max: usize) -> Document {
+        let scan: ScanFn = match self {
+            Dialect::OpenaiChat => |bytes| Dialect::OpenaiChat.api().request_texts(bytes),
+            Dialect::OpenaiResponses => |bytes| Dialect::OpenaiResponses.api().request_texts(bytes),
+            Dialect::Anthropic => |bytes| Dialect::Anthropic.api().request_texts(bytes),
+            Dialect::Gemini => |bytes| Dialect::Gemini.api().request_texts(bytes),
+        };
+        Document::new(base, scan, max)
+    }
+
+    /// A whole reply of this dialect for hooks.
+    pub fn reply_document(self, base: Bytes, max: usize) -> Document {
+        let scan: ScanFn = match self {
+            Dialect::OpenaiChat => |bytes| Dialect::OpenaiChat.api().reply_texts(bytes),
+            Dialect::OpenaiResponses => |bytes| Dialect::OpenaiResponses.api().reply_texts(bytes),
+            Dialect::Anthropic => |bytes| Dialect::Anthropic.api().reply_texts(bytes),
+            Dialect::Gemini => |bytes| Dialect::Gemini.api().reply_texts(bytes),
+        };
+        Document::new(base, scan, max)
+    }
+}
+
+impl Document {
+    /// Why that choice of a reply ended, in the canonical form's words.
+    pub fn finish_reason(&self, choice: u32) -> Option<String> {
+        crate::openai_chat::reply::finish_reason(self.get("")?.as_bytes(), choice)
+    }
+}
