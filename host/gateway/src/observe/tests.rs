@@ -13,7 +13,7 @@ use super::*;
 fn usual() -> Record {
     let mut record = Record {
         id: "0192a3f0-7c11-7d33-9f00-3a5b8c2d1e4f".into(),
-        dialect: "openai-chat",
+        dialect: sluice_dialect::Dialect::OpenaiChat,
         operation: "chat",
         model: "fast".into(),
         attempts: 1,

@@ -48,7 +48,7 @@ fn full() -> Record {
     };
     Record {
         id: "call-1".into(),
-        dialect: "openai-chat",
+        dialect: sluice_dialect::Dialect::OpenaiChat,
         operation: "chat",
         prefix: Some("openai"),
         streamed: true,
@@ -66,6 +66,8 @@ fn full() -> Record {
         waited: Duration::from_micros(12_000),
         client_waited: Duration::from_micros(45),
         first_token: Some(Duration::from_micros(900)),
+        lost: vec!["top_k".into()],
+        tell_losses: true,
         broken_off: false,
     }
 }
@@ -86,6 +88,7 @@ fn everything_is_told() {
         "tokens": {"input": 1, "cache-read": 0, "cache-write": 0, "output": 2, "reasoning": 0},
         "generation": 3,
         "plugins": [{"plugin": "pii", "digest": "0123456789ab", "hook": "on-request", "verdict": "edit", "us": 7, "runs": 1}],
+        "lost": ["top_k"],
         "tags": {"a": "b\n"},
         "blame": "provider", "code": "headers_timeout", "error": "late", "detail": "10 s",
     });
@@ -98,8 +101,13 @@ fn everything_is_told() {
 
 #[test]
 fn a_bare_record_has_only_what_is_always_there() {
-    let record =
-        Record { id: "x".into(), dialect: "openai-chat", operation: "chat", broken_off: true, ..Record::default() };
+    let record = Record {
+        id: "x".into(),
+        dialect: sluice_dialect::Dialect::OpenaiChat,
+        operation: "chat",
+        broken_off: true,
+        ..Record::default()
+    };
     let document = document(&record, Outcome::Refused);
     let mut names: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
