@@ -11,6 +11,9 @@ use crate::hub::{self, Asked, Delta};
 use crate::openai_chat::answer;
 use crate::sse::Frame;
 
+/// Choices of a stream whose finish reason is looked for.
+const MAX_REASONS: u32 = 16;
+
 impl Dialect {
     /// The whole reply that a client's frames tell; `None` where they tell none. `max`: as [`hub::Assembler::new`].
     pub fn assemble(self, frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
@@ -30,19 +33,24 @@ impl Dialect {
         any.then(|| self.api().write_reply(&assembler.finish(), &Asked::default()).0)
     }
 
-    /// The finish reasons that one frame of a client's stream says, by choice.
+    /// The finish reasons that one frame of a client's stream says, by choice, in the canonical form's words.
     pub fn frame_reasons(self, frame: &Bytes) -> BTreeMap<u32, String> {
         let frame = Frame::new(frame.clone());
-        let (mut told, mut reasons) = (Vec::new(), BTreeMap::new());
-        if let Some(data) = frame.data() {
-            self.api().decoder().event(frame.event(), &data, &mut told);
+        let Some(data) = frame.data() else { return BTreeMap::new() };
+        if self == Dialect::OpenaiChat {
+            let said = |choice| Some((choice, crate::openai_chat::reply::finish_reason(&data, choice)?));
+            return (0..MAX_REASONS).filter_map(said).collect();
         }
-        for delta in told {
-            if let Delta::Finish { choice, finish, .. } = delta {
-                reasons.insert(choice, crate::openai_chat::finish_reason(&finish).to_owned());
+        let (mut told, mut decoder) = (Vec::new(), self.api().decoder());
+        decoder.event(frame.event(), &data, &mut told);
+        decoder.end(&mut told);
+        let said = |delta| match delta {
+            Delta::Finish { choice, finish, .. } if choice < MAX_REASONS => {
+                Some((choice, crate::openai_chat::finish_reason(&finish).to_owned()))
             }
-        }
-        reasons
+            _ => None,
+        };
+        told.into_iter().filter_map(said).collect()
     }
 
     /// A whole reply of this dialect as its stream.

@@ -128,6 +128,9 @@ impl Pump {
         let ended = self.relay(&mut out).await;
         self.settle.record.usage = self.feed.usage.take();
         self.settle.waited(self.feed.waited);
+        if let Some(translation) = &self.translation {
+            self.settle.record.lose(translation.losses());
+        }
         if let (true, Some(state)) = (self.deltas.is_some(), &self.settle.state) {
             self.settle.record.tags.clone_from(&state.tags);
         }
