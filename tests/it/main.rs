@@ -36,6 +36,7 @@ mod packaging;
 mod page;
 mod plugins_breaker;
 mod plugins_files;
+mod plugins_grants;
 mod plugins_hostile;
 mod plugins_hostile_finish;
 mod plugins_kv;

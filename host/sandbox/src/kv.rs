@@ -158,7 +158,7 @@ impl State {
         if !self.in_hook() {
             return Err(Fault::Invalid(format!("`kv.{name}` works within hooks only: an instance starts many times")));
         }
-        self.common.grants.kv.as_deref().ok_or_else(|| {
+        self.common.grants.kv.as_deref().filter(|_| !self.common.is_withdrawn()).ok_or_else(|| {
             Fault::Denied(format!(
                 "`kv` is not granted to this plugin; to allow it, add `{}` to its settings file",
                 line("kv")

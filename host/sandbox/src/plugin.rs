@@ -143,6 +143,17 @@ impl Plugin {
         self.hooks
     }
 
+    /// Takes back all that it was granted, for good and in hooks under way too: every use is a `fault.denied` from now on. What grants it
+    /// again is another load.
+    pub fn withdraw_grants(&self) {
+        self.common.withdraw();
+    }
+
+    /// Whether [`Plugin::withdraw_grants`] was called.
+    pub fn is_withdrawn(&self) -> bool {
+        self.common.is_withdrawn()
+    }
+
     pub fn counters(&self) -> Counters {
         Counters {
             hooks: std::array::from_fn(|i| self.tally.hooks.get(i).map_or(0, |n| n.load(Ordering::Relaxed))),

@@ -1,5 +1,6 @@
 //! What a store carries: the call of the running hook, the accounts of its limits, and an empty WASI.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -25,12 +26,21 @@ const MAX_WASI_RANDOM: u64 = 64 << 10;
 pub(crate) struct Common {
     pub(crate) name: String,
     pub(crate) grants: Grants,
+    withdrawn: AtomicBool,
     counted: Mutex<Vec<String>>,
 }
 
 impl Common {
     pub(crate) fn new(name: String, grants: Grants) -> Common {
-        Common { name, grants, counted: Mutex::new(Vec::new()) }
+        Common { name, grants, withdrawn: AtomicBool::new(false), counted: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Relaxed)
     }
 
     /// Whether `name` may be counted: it is among the first [`MAX_COUNTS`] names of this plugin.

@@ -13,6 +13,9 @@ const TRANSPORT: [&str; 2] = ["stream", "stream_options"];
 /// Integers above it are not told apart from their neighbours once they have been read as floating point.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// Of a length as it is written: its bytes, the lowest first.
+const LENGTH: usize = size_of::<u64>();
+
 /// Appends the one spelling of a request's JSON to `out`.
 ///
 /// # Errors
@@ -23,17 +26,39 @@ pub(crate) fn append(json: &str, out: &mut Vec<u8>) -> Result<(), String> {
         let text = error.to_string();
         text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_owned()
     };
-    reader.deserialize_map(Request(out)).map_err(plain)?;
+    let mut spelling = Spelling { out, open: Vec::with_capacity(32), aside: Vec::new() };
+    reader.deserialize_map(Request(&mut spelling)).map_err(plain)?;
     reader.end().map_err(plain)
 }
 
+/// What is written, and room that all objects use in turn: an allocation for each member would cost more than everything else.
+struct Spelling<'a> {
+    out: &'a mut Vec<u8>,
+    /// Members of the objects that are being read, those of the innermost one last.
+    open: Vec<Member>,
+    /// Where members lie while they are put in order.
+    aside: Vec<u8>,
+}
+
+/// A member in `Spelling::out`.
+#[derive(Clone, Copy)]
+struct Member {
+    start: usize,
+    /// Behind its name.
+    named: usize,
+    end: usize,
+}
+
 /// The outermost object.
-struct Request<'a>(&'a mut Vec<u8>);
+struct Request<'s, 'a>(&'s mut Spelling<'a>);
 
 /// Any value.
-struct Value<'a>(&'a mut Vec<u8>);
+struct Value<'s, 'a>(&'s mut Spelling<'a>);
 
-impl<'de> Visitor<'de> for Request<'_> {
+/// A member's name.
+struct Name<'s, 'a>(&'s mut Spelling<'a>);
+
+impl<'de> Visitor<'de> for Request<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,11 +66,32 @@ impl<'de> Visitor<'de> for Request<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        members(map, self.0, &TRANSPORT)
+        self.0.members(map, &TRANSPORT)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<(), E> {
+        quote(name, self.0.out);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -53,7 +99,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,22 +107,22 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.0.extend_from_slice(b"null");
+        self.0.out.extend_from_slice(b"null");
         Ok(())
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+        self.0.out.extend_from_slice(if value { b"true" } else { b"false" });
         Ok(())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.0.extend_from_slice(value.to_string().as_bytes());
+        self.0.out.extend_from_slice(value.to_string().as_bytes());
         Ok(())
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.0.extend_from_slice(value.to_string().as_bytes());
+        self.0.out.extend_from_slice(value.to_string().as_bytes());
         Ok(())
     }
 
@@ -85,66 +131,90 @@ impl<'de> Visitor<'de> for Value<'_> {
             return Err(E::custom("a number too large to be told from its neighbours"));
         }
         // With a letter before it `1.0` is not `1`: a provider may tell them apart.
-        self.0.push(b'f');
-        self.0.extend_from_slice(value.to_string().as_bytes());
+        self.0.out.push(b'f');
+        self.0.out.extend_from_slice(value.to_string().as_bytes());
         Ok(())
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        quote(value, self.0);
+        quote(value, self.0.out);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        self.0.push(b'[');
+        self.0.out.push(b'[');
         while items.next_element_seed(Value(&mut *self.0))?.is_some() {
-            self.0.push(b',');
+            self.0.out.push(b',');
         }
-        self.0.push(b']');
+        self.0.out.push(b']');
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        members(map, self.0, &[])
+        self.0.members(map, &[])
     }
 }
 
-/// Members are written where they come, then laid in order: nothing is built beside the bytes themselves.
-fn members<'de, A: MapAccess<'de>>(mut map: A, out: &mut Vec<u8>, without: &[&str]) -> Result<(), A::Error> {
-    out.push(b'{');
-    let start = out.len();
-    let mut written: Vec<(String, usize, usize)> = Vec::new();
-    while let Some(name) = map.next_key::<String>()? {
-        let at = out.len();
-        quote(&name, out);
-        out.push(b':');
-        map.next_value_seed(Value(&mut *out))?;
-        if without.contains(&name.as_str()) {
-            out.truncate(at);
-        } else {
-            out.push(b',');
-            written.push((name, at, out.len()));
+impl Spelling<'_> {
+    /// Members are written where they come, then laid in order: nothing is built beside the bytes themselves.
+    fn members<'de, A: MapAccess<'de>>(&mut self, mut map: A, without: &[&str]) -> Result<(), A::Error> {
+        self.out.push(b'{');
+        let (first, start) = (self.open.len(), self.out.len());
+        let mut sorted = true;
+        loop {
+            let at = self.out.len();
+            if map.next_key_seed(Name(&mut *self))?.is_none() {
+                break;
+            }
+            let named = self.out.len();
+            self.out.push(b':');
+            map.next_value_seed(Value(&mut *self))?;
+            let member = Member { start: at, named, end: self.out.len() + 1 };
+            if without.iter().any(|name| name.as_bytes() == member.name(self.out)) {
+                self.out.truncate(at);
+                continue;
+            }
+            self.out.push(b',');
+            let before = self.open.get(first..).and_then(<[Member]>::last);
+            sorted &= before.is_none_or(|before| before.name(self.out) < member.name(self.out));
+            self.open.push(member);
         }
-    }
-    if written.windows(2).any(|pair| matches!(pair, [a, b] if a.0 >= b.0)) {
-        written.sort_by(|a, b| a.0.cmp(&b.0));
-        if written.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        if !sorted && !self.sort(first, start) {
             return Err(A::Error::custom("a member that is named twice"));
         }
-        let unsorted = out.split_off(start);
-        for (_, from, to) in &written {
-            out.extend_from_slice(unsorted.get(from - start..to - start).unwrap_or_default());
-        }
+        self.open.truncate(first);
+        self.out.push(b'}');
+        Ok(())
     }
-    out.push(b'}');
-    Ok(())
+
+    /// Lays the members from `first` on, which are all that is written from `start` on, in the order of their names. False where two have
+    /// one name.
+    fn sort(&mut self, first: usize, start: usize) -> bool {
+        let members = self.open.get_mut(first..).unwrap_or_default();
+        members.sort_unstable_by(|a, b| a.name(self.out).cmp(b.name(self.out)));
+        if members.windows(2).any(|pair| matches!(pair, [a, b] if a.name(self.out) == b.name(self.out))) {
+            return false;
+        }
+        self.aside.clear();
+        for member in members {
+            self.aside.extend_from_slice(self.out.get(member.start..member.end).unwrap_or_default());
+        }
+        self.out.truncate(start);
+        self.out.extend_from_slice(&self.aside);
+        true
+    }
+}
+
+impl Member {
+    fn name<'a>(&self, out: &'a [u8]) -> &'a [u8] {
+        out.get(self.start + 1 + LENGTH..self.named).unwrap_or_default()
+    }
 }
 
 /// A length before the text does what escapes would do, and costs no look at each character.
-fn quote(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn quote(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    out.extend_from_slice(text.len().to_string().as_bytes());
-    out.push(b':');
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -154,10 +224,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(json: &str) -> Result<String, String> {
-        let mut out = Vec::new();
+    fn of(json: &str) -> Result<Vec<u8>, String> {
+        let mut out = b"before".to_vec();
         append(json, &mut out)?;
-        Ok(String::from_utf8(out).unwrap())
+        assert!(out.starts_with(b"before"));
+        Ok(out)
     }
 
     #[test]

@@ -16,7 +16,9 @@ use sluice::{Call, Fault, Grant, OnFinish, OnRequest, Plugin, Reply, RequestVerd
 const KEY: &str = "key";
 const STATUS: &str = "x-sluice-cache";
 const AGE: &str = "x-sluice-cache-age";
-/// Of the stored bytes: milliseconds since 1970 of the storing.
+/// The form of keys and of what is stored under them. What an earlier version stored may still be there, and is not to be found.
+const FORM: u8 = 2;
+/// The last of the stored bytes: milliseconds since 1970 of the storing.
 const STAMP: usize = 8;
 
 struct Cache {
@@ -48,7 +50,7 @@ impl OnRequest for Cache {
         if !directive("no-cache") {
             // A store that cannot be read costs the hit, never the call.
             if let Ok(Some(stored)) = kv::get(&key)
-                && let Some((stamp, reply)) = open(&stored)
+                && let Some((stamp, reply)) = open(stored)
             {
                 return self.hit(call, stamp, reply);
             }
@@ -73,8 +75,8 @@ impl OnFinish for Cache {
             sluice::count("too-large", 1);
             return Ok(());
         }
-        let mut value = sluice::now_ms().to_le_bytes().to_vec();
-        value.extend_from_slice(json.as_bytes());
+        let mut value = json.into_bytes();
+        value.extend_from_slice(&sluice::now_ms().to_le_bytes());
         kv::set(&key, &value, Some(self.settings.ttl.duration()))?;
         sluice::count("stored", 1);
         Ok(())
@@ -85,40 +87,38 @@ impl Cache {
     /// A digest of everything that a reply depends on: who asks, under which prefix, and what.
     fn key(&self, call: &Call) -> Result<String, Fault> {
         let body = call.get_json("").ok_or_else(|| Fault::Invalid("no body".to_owned()))?;
-        let mut text = Vec::with_capacity(body.len() + 256);
-        let mut part = |name: &str, value: Option<String>| {
-            // A length before each part: no two callers' parts run together. One that is not there is not an empty one.
-            let value = value.map_or_else(|| "-".to_owned(), |value| format!("+{}:{value}", value.len()));
-            text.extend_from_slice(format!("{name}{value}\n").as_bytes());
+        let mut text = Vec::with_capacity(body.len() * 2 + 256);
+        text.push(FORM);
+        // Each part says how long it is: no two callers' parts run together. One that is not there is not an empty one.
+        let mut part = |name: u8, value: Option<String>| {
+            text.push(name);
+            match value {
+                Some(value) => canonical::quote(&value, &mut text),
+                None => text.push(b'-'),
+            }
         };
-        part("version", Some("1".to_owned()));
-        part("prefix", call.prefix());
-        part("model", Some(call.model()));
+        part(b'p', call.prefix());
+        part(b'm', Some(call.model()));
         let team = call.caller("team");
         if self.settings.scope == Scope::Team && team.is_some() {
-            part("team", team);
+            part(b't', team);
         } else if self.settings.scope != Scope::Everyone {
-            part("team", team);
-            part("key", call.caller("key"));
-            part("user", call.caller("user"));
+            part(b't', team);
+            part(b'k', call.caller("key"));
+            part(b'u', call.caller("user"));
         }
         canonical::append(&body, &mut text).map_err(Fault::Invalid)?;
-        Ok(sluice::digest(&text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-            for half in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-            }
-            hex
-        }))
+        Ok(hex(&sluice::digest(&text)))
     }
 
-    fn hit(&self, call: &mut Call, stamp: u64, reply: &str) -> Result<RequestVerdict, Fault> {
+    fn hit(&self, call: &mut Call, stamp: u64, reply: String) -> Result<RequestVerdict, Fault> {
         sluice::count("hit", 1);
         call.tag("cache", "hit")?;
         if self.settings.status_header {
             call.set_reply_header(STATUS, "hit")?;
             call.set_reply_header(AGE, &(sluice::now_ms().saturating_sub(stamp) / 1000).to_string())?;
         }
-        Ok(RequestVerdict::Answer(reply.to_owned()))
+        Ok(RequestVerdict::Answer(reply))
     }
 
     fn passed(&self, call: &mut Call, why: &str) -> Result<RequestVerdict, Fault> {
@@ -132,9 +132,22 @@ impl Cache {
 }
 
 /// When it was stored, and the reply; `None` for bytes that this version did not write.
-fn open(stored: &[u8]) -> Option<(u64, &str)> {
-    let (stamp, reply) = stored.split_first_chunk::<STAMP>()?;
-    Some((u64::from_le_bytes(*stamp), std::str::from_utf8(reply).ok()?))
+fn open(mut stored: Vec<u8>) -> Option<(u64, String)> {
+    let (reply, stamp) = stored.split_last_chunk::<STAMP>()?;
+    let (length, stamp) = (reply.len(), u64::from_le_bytes(*stamp));
+    stored.truncate(length);
+    Some((stamp, String::from_utf8(stored).ok()?))
+}
+
+fn hex(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| DIGITS.get(usize::from(half)).map_or('0', |digit| char::from(*digit));
+    let mut hex = String::with_capacity(digest.len() * 2);
+    for byte in digest {
+        hex.push(digit(byte >> 4));
+        hex.push(digit(byte & 15));
+    }
+    hex
 }
 
 /// Every choice came to its own end: not cut by a limit, a filter or a policy.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Blame, Failure};
 
 mod assemble;
+mod finished;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -132,9 +133,13 @@ impl Out {
 
 /// A plugin's answer as a complete reply: what it left out is filled in (identity, `choices[].index`, role, `finish_reason`, zero usage, for
 /// no provider counted anything). `{"content": "..."}` alone is the short form of one choice. Anything else is the plugin's fault (500).
+/// A reply that is complete keeps its bytes.
 ///
 /// `created` is in seconds since 1970.
 pub fn complete(reply: &[u8], id: &str, model: &str, created: u64) -> Result<Bytes, Failure> {
+    if finished::is_complete(reply) {
+        return Ok(Bytes::copy_from_slice(reply));
+    }
     let Ok(Value::Object(mut reply)) = serde_json::from_slice(reply) else {
         return Err(bad_answer("is not a JSON object"));
     };

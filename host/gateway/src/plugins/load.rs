@@ -116,7 +116,7 @@ impl Loader {
         }
         self.maker.tend(|name| {
             let live = self.known.get(name).and_then(|known| known.live.as_ref());
-            live.is_some_and(|live| live.block.grants.kv.is_some())
+            live.is_some_and(Version::has_kv)
         });
         changed
     }
@@ -237,6 +237,7 @@ impl Loader {
             }
             Err(refused) => refuse(&name, &mut known, refused),
         }
+        known.withdraw(&name);
         self.known.insert(name, known);
     }
 
@@ -257,7 +258,8 @@ impl Loader {
             passing: true,
         })?;
         let kept = Kept::of(&component, wanted.written.as_deref());
-        if known.live.as_ref().is_some_and(|live| live.kept.component == kept.component && live.block == block) {
+        let same = |live: &&Version| live.kept.component == kept.component && live.block == block;
+        if known.live.as_ref().filter(same).is_some_and(|live| !live.entry.plugin.is_withdrawn()) {
             if known.rejected.is_some() {
                 self.state.keep_plugin(&self.config.dir, name, &component, wanted.written.as_deref(), None);
             }
@@ -279,8 +281,10 @@ impl Loader {
         let moved = known.live.as_ref().is_some_and(|live| Arc::ptr_eq(&live.entry.plugin, &version.entry.plugin));
         if let Some(before) = known.live.take().filter(|_| !moved) {
             before.entry.rest();
-            known.before.insert(0, before);
-            known.before.truncate(BEFORE);
+            if !before.entry.plugin.is_withdrawn() {
+                known.before.insert(0, before);
+                known.before.truncate(BEFORE);
+            }
         }
         if !known.before.is_empty() || good.iter().any(|kept| *kept != version.kept) {
             version.entry.probation.begin(self.post.clone());
@@ -292,7 +296,7 @@ impl Loader {
     async fn restore(&mut self, name: &str, known: &mut Known, good: &[Kept]) {
         let rejected = known.rejected.as_ref().map(|rejected| rejected.version.clone());
         for (at, kept) in good.iter().enumerate().filter(|(_, kept)| rejected.as_ref() != Some(*kept)) {
-            let Some(version) = self.maker.revive(name, kept).await else { continue };
+            let Some(version) = self.maker.revive(name, kept, known.block.as_ref().ok()).await else { continue };
             // The ones before it are still there if it was on probation.
             if at + 1 < good.len() {
                 version.entry.probation.begin(self.post.clone());

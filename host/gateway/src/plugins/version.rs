@@ -28,6 +28,13 @@ pub struct Version {
     pub kept: Kept,
 }
 
+impl Version {
+    /// Whether it may use its keys.
+    pub fn has_kv(&self) -> bool {
+        self.block.grants.kv.is_some() && !self.entry.plugin.is_withdrawn()
+    }
+}
+
 /// What a version is to be made of.
 pub struct Parts<'a> {
     pub name: &'a str,
@@ -98,9 +105,11 @@ impl Maker {
     }
 
     /// A version out of the state folder; `None` where it is not whole there any more, or does not load any more.
-    pub async fn revive(&mut self, name: &str, kept: &Kept) -> Option<Version> {
+    ///
+    /// `now`: the settings as they are, where they can be read. A grant that they do not give is not given again by older ones.
+    pub async fn revive(&mut self, name: &str, kept: &Kept, now: Option<&PluginBlock>) -> Option<Version> {
         let component = self.state.object(&kept.component)?;
-        let block = match &kept.settings {
+        let mut block = match &kept.settings {
             None => PluginBlock::default(),
             Some(digest) => {
                 let text = String::from_utf8(self.state.object(digest)?).ok()?;
@@ -109,6 +118,9 @@ impl Maker {
                 block.map_err(|errors| tracing::warn!(plugin = %name, "a kept version is of no use: {errors}")).ok()?
             }
         };
+        if now.is_some_and(|now| now.grants.kv.is_none()) {
+            block.grants.kv = None;
+        }
         let parts = Parts { name, component: &component, kept: kept.clone(), block };
         let made = self.make(parts, None).await;
         made.map_err(|error| tracing::warn!(plugin = %name, "a kept version is of no use: {error}")).ok()
@@ -168,7 +180,7 @@ impl Maker {
 /// Whether only the plugin's place, its policy on errors or the room for its keys changed.
 fn is_moved(live: &Version, kept: &Kept, block: &PluginBlock) -> bool {
     let with = &live.block;
-    let granted = with.grants.kv.is_some() == block.grants.kv.is_some();
+    let granted = with.grants.kv.is_some() == block.grants.kv.is_some() && !live.entry.plugin.is_withdrawn();
     live.kept.component == kept.component && with.settings == block.settings && with.limits == block.limits && granted
 }
 

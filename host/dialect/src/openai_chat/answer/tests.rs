@@ -97,6 +97,59 @@ fn complete_fills_what_is_missing() {
 }
 
 #[test]
+fn a_complete_reply_keeps_its_bytes() {
+    let complete = |reply: &str| complete(reply.as_bytes(), "id", "m", 1);
+    assert_eq!(complete(REPLY).unwrap(), REPLY);
+    let spare = r#"{ "model":"m","choices":[{"finish_reason":"stop","message":{"content":[],"role":"assistant"},"index":0}],"usage":{},"created":1,"id":"c","object":"chat.completion"}"#;
+    assert_eq!(complete(spare).unwrap(), spare);
+    // One thing away from it, everything is as if it had never been complete.
+    for (part, instead) in [
+        (r#""id":"c","#, ""),
+        (r#""id":"c""#, r#""id":null"#),
+        (r#""created":1,"#, ""),
+        (r#""model":"m","#, ""),
+        (r#""usage":{}"#, r#""usage":null"#),
+        ("chat.completion", "nonsense"),
+        (r#""index":0"#, r#""index":null"#),
+        (r#","index":0"#, ""),
+        (r#""finish_reason":"stop","#, ""),
+        (r#""finish_reason":"stop""#, r#""finish_reason":null"#),
+        (r#","role":"assistant""#, ""),
+        (r#""content":[],"#, ""),
+        (r#""id":"c""#, r#""id":"a","id":"c""#),
+        (r#""id":"c""#, r#""id":"c","\u0069d":"d""#),
+        (r#""content":[]"#, r#""content":"a","content":"b""#),
+        (r#""content":[]"#, r#""content":"a","cont\u0065nt":"b""#),
+    ] {
+        let text = spare.replacen(part, instead, 1);
+        assert_ne!(text, spare, "{part}");
+        let made = complete(&text).unwrap();
+        assert_ne!(made, text, "{part} {instead}");
+        let value: Value = serde_json::from_slice(&made).unwrap();
+        assert_eq!(value["object"], "chat.completion");
+        assert_eq!(value["choices"][0]["logprobs"], Value::Null);
+        assert!(finished::is_complete(&made), "{}", String::from_utf8_lossy(&made));
+        let twice: Value = serde_json::from_str(&text).unwrap();
+        for pointer in ["/id", "/choices/0/message/content"] {
+            let given = twice.pointer(pointer).filter(|given| !given.is_null());
+            assert!(given.is_none() || given == value.pointer(pointer), "{text}");
+        }
+    }
+    for bad in [
+        spare.replace("[]", "7"),
+        spare.replace(r#""index":0"#, r#""index":0.5"#),
+        spare.replace(r#""role""#, r#""tool_calls":[1],"role""#),
+        spare.replace(r#""role""#, r#""tool_calls":{},"role""#),
+        spare.replace(r#""stop""#, "7"),
+        spare.replace(r#"[{"finish"#, r#"[{},{"finish"#),
+        format!("{spare}}}"),
+        spare.replace('}', ""),
+    ] {
+        assert!(complete(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn gathers_what_providers_stream() {
     // OpenAI: id and name first, then fragments; parallel calls by index; usage last.
     let whole = gather(&[

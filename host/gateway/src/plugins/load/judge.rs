@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Loader;
 use super::known::Known;
+use crate::config::PluginBlock;
 use crate::plugins::probation::Standing;
 use crate::plugins::status::State;
 use crate::plugins::version::Version;
@@ -19,7 +20,9 @@ impl Loader {
         let names: Vec<String> = self.known.keys().cloned().collect();
         for name in names {
             let Some(mut known) = self.known.remove(&name) else { continue };
-            match known.live.as_ref().map(|live| live.entry.probation.standing()) {
+            // That it fails without what it was granted says nothing about the version.
+            let judged = known.live.as_ref().filter(|live| !live.entry.plugin.is_withdrawn());
+            match judged.map(|live| live.entry.probation.standing()) {
                 Some(Standing::Tripped(ran, failed, last)) => {
                     changed |= self.take_back(&name, &mut known, (ran, failed), &last).await;
                 }
@@ -50,7 +53,7 @@ impl Loader {
         let rejected = Rejected { version: bad.kept.clone(), why: why.clone() };
         let to = match known.before.is_empty() {
             false => Some(known.before.remove(0)),
-            true => self.before_in_state(name, &rejected.version).await,
+            true => self.before_in_state(name, &rejected.version, known.block.as_ref().ok()).await,
         };
         let Some(to) = to else {
             // Nothing is there to go back to; it is judged no more.
@@ -70,10 +73,10 @@ impl Loader {
     }
 
     /// What an earlier process accepted before `bad`.
-    async fn before_in_state(&mut self, name: &str, bad: &Kept) -> Option<Version> {
+    async fn before_in_state(&mut self, name: &str, bad: &Kept, now: Option<&PluginBlock>) -> Option<Version> {
         let kept = self.state.plugins(&self.config.dir).remove(name)?;
         for kept in kept.good.iter().filter(|kept| *kept != bad) {
-            if let Some(version) = self.maker.revive(name, kept).await {
+            if let Some(version) = self.maker.revive(name, kept, now).await {
                 return Some(version);
             }
         }

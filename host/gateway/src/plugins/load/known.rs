@@ -58,6 +58,23 @@ impl Known {
         self.live = Some(version);
         self.proven = false;
     }
+
+    /// A grant that the settings do not give any more is gone, whatever else became of the edit that took it away: the version that serves
+    /// goes on without it, and none that has it is gone back to.
+    pub fn withdraw(&mut self, name: &str) {
+        if self.block.as_ref().map_or(true, |block| block.grants.kv.is_some()) {
+            return;
+        }
+        self.before.retain(|before| before.block.grants.kv.is_none());
+        let Some(live) = self.live.as_ref().filter(|live| live.block.grants.kv.is_some()) else { return };
+        if !live.entry.plugin.is_withdrawn() {
+            live.entry.plugin.withdraw_grants();
+            tracing::warn!(plugin = %name, digest = %live.entry.digest, "the grant `kv` is withdrawn from the version that goes on");
+        }
+        if let Some(error) = &mut self.status.error {
+            error.push_str("; the last good version goes on without the grant `kv`");
+        }
+    }
 }
 
 impl Refused {
