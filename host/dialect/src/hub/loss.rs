@@ -54,9 +54,12 @@ impl Losses {
         }
     }
 
+    /// What matters in one place matters, whatever it is in another.
     fn note(&mut self, what: Cow<'static, str>, hint: bool) {
-        if self.0.len() < Losses::MAX && !self.0.iter().any(|loss| loss.what == what) {
-            self.0.push(Loss { what, hint });
+        match self.0.iter_mut().find(|loss| loss.what == what) {
+            Some(known) => known.hint &= hint,
+            None if self.0.len() < Losses::MAX => self.0.push(Loss { what, hint }),
+            None => {}
         }
     }
 

@@ -250,3 +250,96 @@ fn a_thought_keeps_foreign_state() {
     assert_eq!(thought.opaque, Some(Opaque::signature(Dialect::Anthropic, "c2ln").made_by("p")));
     let _ = tell(&read);
 }
+
+/// Every byte that matters flipped, cut and doubled: whatever comes out, nothing panics.
+#[test]
+fn broken_documents_are_survived() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below.max(1) as u64) as usize
+    };
+    let cases = cases();
+    for _ in 0..1500 {
+        let case = &cases[next(cases.len())];
+        let mut bytes = if next(3) == 0 { case.request.clone().unwrap_or_default() } else { case.body.clone() };
+        bytes.truncate(20_000);
+        for _ in 0..=next(4) {
+            let at = next(bytes.len());
+            match next(4) {
+                0 if !bytes.is_empty() => bytes[at] = b"{}[]\",:0n\\"[next(10)],
+                1 => bytes.truncate(at),
+                2 => drop(bytes.drain(at..(at + next(30)).min(bytes.len()))),
+                _ => bytes.splice(at..at, b"null".iter().copied()).for_each(drop),
+            }
+        }
+        survive(&bytes);
+    }
+}
+
+fn survive(bytes: &[u8]) {
+    let _ = Api.peek(bytes, &Said::default());
+    let _ = Api.request_texts(bytes);
+    let _ = Api.reply_texts(bytes);
+    let _ = Api.last_user_text(bytes);
+    let _ = Api.check_reply(bytes);
+    let _ = Api.read_error(400, None, bytes);
+    if let Ok(chat) = Api.read_request(bytes, &Said::default()) {
+        let _ = Api.write_request(&chat, &Target::default());
+        let _ = super::echo(&chat);
+    }
+    if let Ok(reply) = Api.read_reply(bytes) {
+        let _ = Api.write_reply(&reply, &asked());
+    }
+    let mut encoder = Api.encoder(&asked());
+    let mut out = Vec::new();
+    decoded(bytes).iter().for_each(|delta| encoder.delta(delta, &mut out));
+    for (event, data) in events(bytes) {
+        let _ = Api.glance(event.as_deref(), &data);
+        let _ = Api.stream_failure(event.as_deref(), &data);
+    }
+}
+
+/// A word that is masked in every piece is nowhere in the recorded reply, whatever the provider adds to it.
+#[test]
+fn no_text_of_a_recorded_reply_is_out_of_a_plugins_sight() {
+    for case in cases().iter().filter(|case| !case.stream && is_response(case)) {
+        let reply = Api.read_reply(&case.body).unwrap();
+        let texts = reply.choices.iter().flat_map(|choice| &choice.parts).filter_map(|part| match part {
+            Part::Text(text) => Some(text.text.clone()),
+            Part::Reasoning(thought) => Some(thought.text.clone()),
+            Part::Call(call) => Some(call.arguments.clone()),
+            Part::Refusal(text) => Some(text.clone()),
+            _ => None,
+        });
+        let map = Api.reply_texts(&case.body);
+        let shown = crate::text::joined(&case.body, &map);
+        for text in texts.filter(|text| !text.is_empty()) {
+            assert!(shown.contains(&text), "{}: {text}", case.name);
+        }
+    }
+}
+
+/// As above, of requests: what the hub knows of a request a plugin sees as well.
+#[test]
+fn no_text_of_a_recorded_request_is_out_of_a_plugins_sight() {
+    for case in cases() {
+        let Some(request) = &case.request else { continue };
+        let shown = crate::text::joined(request, &Api.request_texts(request));
+        let chat = Api.read_request(request, &Said::default()).unwrap();
+        for part in chat.turns.iter().flat_map(|turn| &turn.parts) {
+            let text = match part {
+                Part::Text(text) => &text.text,
+                Part::Reasoning(thought) => &thought.text,
+                Part::Call(call) => &call.arguments,
+                _ => continue,
+            };
+            assert!(shown.contains(text.as_str()), "{}: {text}", case.name);
+        }
+        if let Some(text) = Api.last_user_text(request) {
+            assert!(text.split('\n').all(|line| shown.contains(line)), "{}", case.name);
+        }
+    }
+}

@@ -176,10 +176,10 @@ impl Decoder {
             "response.refusal.delta" => self.say(at, content, Says::Refusal, take::string(&mut map, "delta"), out),
             "response.refusal.done" => self.rest(at, content, Says::Refusal, take::string(&mut map, "refusal"), out),
             "response.reasoning_text.delta" => {
-                self.say(at, content, Says::Thought, take::string(&mut map, "delta"), out)
+                self.say(at, content, Says::Thought, take::string(&mut map, "delta"), out);
             }
             "response.reasoning_text.done" => {
-                self.rest(at, content, Says::Thought, take::string(&mut map, "text"), out)
+                self.rest(at, content, Says::Thought, take::string(&mut map, "text"), out);
             }
             "response.reasoning_summary_text.delta" => {
                 self.say(at, summary, Says::Thought, take::string(&mut map, "delta"), out);
@@ -317,7 +317,7 @@ impl Decoder {
         match kind.as_str() {
             "refusal" => self.rest(at, slot, Says::Refusal, take::string(&mut part, "refusal"), out),
             "reasoning_text" | "summary_text" => {
-                self.rest(at, slot, Says::Thought, take::string(&mut part, "text"), out)
+                self.rest(at, slot, Says::Thought, take::string(&mut part, "text"), out);
             }
             "output_text" | "text" | "" => {
                 let text = take::string(&mut part, "text");

@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::super::error;
 use super::super::write_reply::{self, Ending, Head};
 use super::item::{self, Block, Call, Input, Says};
 use crate::Dialect;
 use crate::dialect::Encode;
-use crate::failure::Failure;
 use crate::hub::{Asked, BlockKind, Called, Delta, Finish, Losses, Media, MediaKind, Opaque, Rest, Source, State};
 use crate::json::{build, quote};
 use crate::usage::Usage;
@@ -22,34 +20,34 @@ const OWN: Dialect = Dialect::OpenaiResponses;
 
 /// Writes the events.
 pub struct Encoder {
-    head: Head,
+    pub(super) head: Head,
     /// Made up by the gateway; item ids are made from it.
-    base: String,
-    provider: String,
-    called: Vec<Called>,
+    pub(super) base: String,
+    pub(super) provider: String,
+    pub(super) called: Vec<Called>,
     /// Only the object at the end is wanted.
-    silent: bool,
-    number: u64,
-    started: bool,
-    ended: bool,
+    pub(super) silent: bool,
+    pub(super) number: u64,
+    pub(super) started: bool,
+    pub(super) ended: bool,
     /// The items by their number; empty while they are open.
-    items: Vec<Vec<u8>>,
-    message: Option<Message>,
-    blocks: BTreeMap<u32, Block>,
+    pub(super) items: Vec<Vec<u8>>,
+    pub(super) message: Option<Message>,
+    pub(super) blocks: BTreeMap<u32, Block>,
     /// The choice that the client gets.
-    choice: Option<u32>,
-    finish: Finish,
-    refused: bool,
-    usage: Option<Usage>,
-    losses: Losses,
+    pub(super) choice: Option<u32>,
+    pub(super) finish: Finish,
+    pub(super) refused: bool,
+    pub(super) usage: Option<Usage>,
+    pub(super) losses: Losses,
 }
 
 /// The message that is open.
-struct Message {
-    item: usize,
-    id: String,
-    phase: Option<String>,
-    parts: Vec<Vec<u8>>,
+pub(super) struct Message {
+    pub(super) item: usize,
+    pub(super) id: String,
+    pub(super) phase: Option<String>,
+    pub(super) parts: Vec<Vec<u8>>,
 }
 
 impl Encode for Encoder {
@@ -161,7 +159,7 @@ impl Encoder {
     }
 
     /// One event; `body` adds its members.
-    fn event(&mut self, name: &str, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn event(&mut self, name: &str, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
         if self.silent {
             return;
         }
@@ -199,7 +197,7 @@ impl Encoder {
         }
     }
 
-    fn end_item(&mut self, at: usize, item: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+    pub(super) fn end_item(&mut self, at: usize, item: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
         let mut json = Vec::new();
         item(&mut json);
         self.item_event("response.output_item.done", at, &json, out);
@@ -345,7 +343,7 @@ impl Encoder {
     }
 
     /// An item for the state of a text or call that has ended.
-    fn state_behind(&mut self, number: u32, out: &mut Vec<u8>) {
+    pub(super) fn state_behind(&mut self, number: u32, out: &mut Vec<u8>) {
         let Some(opaque) = self.blocks.get_mut(&number).and_then(|block| block.opaque.take()) else { return };
         self.close_message(out);
         let at = self.items.len();
@@ -356,7 +354,7 @@ impl Encoder {
     }
 
     /// The id and the state of a thought. State of this dialect goes with its own id or is wrapped with it.
-    fn state(&self, id: &str, opaque: Option<Opaque>) -> (String, Option<String>) {
+    pub(super) fn state(&self, id: &str, opaque: Option<Opaque>) -> (String, Option<String>) {
         let Some(opaque) = opaque else { return (id.to_owned(), None) };
         if opaque.dialect == OWN
             && let State::Encrypted { data, id: made } = &opaque.state
@@ -398,131 +396,6 @@ impl Encoder {
         }
     }
 
-    fn close(&mut self, number: u32, out: &mut Vec<u8>) {
-        let Some(block) = self.blocks.get_mut(&number) else { return };
-        if !std::mem::take(&mut block.open) {
-            return;
-        }
-        let (at, says) = (block.item, std::mem::replace(&mut block.says, Says::Nothing));
-        let text = std::mem::take(&mut block.text);
-        let status = if self.finish == Finish::Length { "incomplete" } else { "completed" };
-        let says = match says {
-            Says::Text { content, annotations, logprobs } => {
-                let mut part = Vec::with_capacity(text.len() + 64);
-                item::text_part(&text, &annotations, &logprobs, &mut part);
-                self.close_part("response.output_text.done", (at, content), part, out, |out| {
-                    build::text(out, "text", &text);
-                    build::key(out, "logprobs");
-                    item::list(&logprobs, out);
-                });
-                Says::Text { content, annotations: Vec::new(), logprobs: Vec::new() }
-            }
-            Says::Refusal { content } => {
-                let mut part = Vec::new();
-                item::refusal_part(&text, &mut part);
-                self.close_part("response.refusal.done", (at, content), part, out, |out| {
-                    build::text(out, "refusal", &text);
-                });
-                Says::Refusal { content }
-            }
-            Says::Thought { id, begun } => {
-                self.close_thought(number, (at, &id, begun), &text, out);
-                Says::Thought { id, begun }
-            }
-            Says::Call(call) => {
-                self.close_call(&call, at, &text, status, out);
-                // More may come.
-                if let Some(block) = self.blocks.get_mut(&number) {
-                    block.text = text;
-                }
-                Says::Call(call)
-            }
-            Says::Nothing => Says::Nothing,
-        };
-        if let Some(block) = self.blocks.get_mut(&number) {
-            block.says = says;
-        }
-        self.state_behind(number, out);
-    }
-
-    fn close_part(
-        &mut self,
-        name: &str,
-        (at, content): (usize, usize),
-        part: Vec<u8>,
-        out: &mut Vec<u8>,
-        whole: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let Some(id) = self.message.as_ref().map(|message| message.id.clone()) else { return };
-        self.event(name, out, |out| {
-            place(&id, at, Some(("content_index", content)), out);
-            whole(out);
-        });
-        self.event("response.content_part.done", out, |out| {
-            place(&id, at, Some(("content_index", content)), out);
-            build::key(out, "part");
-            out.extend_from_slice(&part);
-        });
-        if let Some(slot) = self.message.as_mut().and_then(|message| message.parts.get_mut(content)) {
-            *slot = part;
-        }
-    }
-
-    fn close_thought(&mut self, number: u32, (at, id, begun): (usize, &str, bool), text: &str, out: &mut Vec<u8>) {
-        if begun {
-            self.event("response.reasoning_summary_text.done", out, |out| {
-                place(id, at, Some(("summary_index", 0)), out);
-                build::text(out, "text", text);
-            });
-            self.event("response.reasoning_summary_part.done", out, |out| {
-                place(id, at, Some(("summary_index", 0)), out);
-                build::key(out, "part");
-                item::summary_part(text, out);
-            });
-        }
-        let opaque = self.blocks.get_mut(&number).and_then(|block| block.opaque.take());
-        let (id, state) = self.state(id, opaque);
-        self.end_item(at, |json| item::thought(&id, text, state.as_deref(), json), out);
-    }
-
-    fn close_call(&mut self, call: &Call, at: usize, text: &str, status: &str, out: &mut Vec<u8>) {
-        let input = call.input(text);
-        let unsaid = call.input == Input::Wrapped || (call.input == Input::Arguments && text.is_empty());
-        if unsaid && !input.is_empty() {
-            self.event(call_event(call.input, false), out, |out| {
-                place(&call.item, at, None, out);
-                build::text(out, "delta", &input);
-            });
-        }
-        self.event(call_event(call.input, true), out, |out| {
-            place(&call.item, at, None, out);
-            if call.input == Input::Arguments {
-                build::text(out, "name", &call.name);
-                build::text(out, "arguments", &input);
-            } else {
-                build::text(out, "input", &input);
-            }
-        });
-        self.end_item(at, |json| call.write(status, &input, json), out);
-    }
-
-    fn close_message(&mut self, out: &mut Vec<u8>) {
-        let Some(at) = self.message.as_ref().map(|message| message.item) else { return };
-        let inside = self.blocks.iter().filter(|(_, block)| block.open && block.item == at);
-        let open: Vec<u32> = inside.map(|(number, _)| *number).collect();
-        open.into_iter().for_each(|number| self.close(number, out));
-        // Closing a text may have closed the message, for the state behind it.
-        let Some(Message { item, id, phase, parts }) = self.message.take() else { return };
-        let status = if self.finish == Finish::Length { "incomplete" } else { "completed" };
-        self.end_item(item, |json| item::message(&id, status, phase.as_deref(), &parts, json), out);
-    }
-
-    fn close_all(&mut self, out: &mut Vec<u8>) {
-        let open: Vec<u32> = self.blocks.iter().filter(|(_, block)| block.open).map(|(number, _)| *number).collect();
-        open.into_iter().for_each(|number| self.close(number, out));
-        self.close_message(out);
-    }
-
     fn media(&mut self, media: &Media, out: &mut Vec<u8>) {
         let (MediaKind::Image, Source::Inline(data)) = (media.kind, &media.source) else {
             let what = match media.kind {
@@ -542,41 +415,6 @@ impl Encoder {
         let whole = json!({"id": id, "type": "image_generation_call", "status": "completed", "result": data, "output_format": format});
         self.end_item(at, |json| build::value(json, &whole), out);
     }
-
-    fn done(&mut self, out: &mut Vec<u8>) {
-        self.close_all(out);
-        self.ended = true;
-        if self.silent {
-            return;
-        }
-        let ending = Ending::With(&self.finish, self.refused);
-        let name = if ending.status().0 == "incomplete" { "response.incomplete" } else { "response.completed" };
-        let object = self.head.object(&ending, &self.items, self.usage.as_ref());
-        self.event(name, out, |out| {
-            build::key(out, "response");
-            out.extend_from_slice(&object);
-        });
-    }
-
-    /// What was not complete is in the object, and gets no end of its own: nobody is to act on it.
-    fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        let silent = std::mem::replace(&mut self.silent, true);
-        self.finish = Finish::Length;
-        self.close_all(&mut Vec::new());
-        self.silent = silent;
-        self.ended = true;
-        let told = error::event(failure, self.number);
-        let object = self.head.object(&Ending::Failed(failure), &self.items, self.usage.as_ref());
-        self.event("error", out, |out| {
-            for (name, value) in told.as_object().into_iter().flatten().skip(2) {
-                build::member(out, name, value);
-            }
-        });
-        self.event("response.failed", out, |out| {
-            build::key(out, "response");
-            out.extend_from_slice(&object);
-        });
-    }
 }
 
 /// A member of this dialect.
@@ -584,7 +422,7 @@ fn own<'a>(rest: &'a Rest, name: &str) -> Option<&'a str> {
     rest.of(OWN).find(|(member, _)| *member == name)?.1.as_str()
 }
 
-fn call_event(input: Input, done: bool) -> &'static str {
+pub(super) fn call_event(input: Input, done: bool) -> &'static str {
     match (input, done) {
         (Input::Arguments, false) => "response.function_call_arguments.delta",
         (Input::Arguments, true) => "response.function_call_arguments.done",
@@ -594,7 +432,7 @@ fn call_event(input: Input, done: bool) -> &'static str {
 }
 
 /// Where in the response an event belongs.
-fn place(id: &str, at: usize, index: Option<(&str, usize)>, out: &mut Vec<u8>) {
+pub(super) fn place(id: &str, at: usize, index: Option<(&str, usize)>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"item_id\":");
     quote(id, out);
     build::number(out, "output_index", at);

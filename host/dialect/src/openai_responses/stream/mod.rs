@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod ending;
 mod glance;
 mod item;
 
