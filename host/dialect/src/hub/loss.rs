@@ -56,10 +56,10 @@ impl Losses {
 
     /// What matters in one place matters, whatever it is in another.
     fn note(&mut self, what: Cow<'static, str>, hint: bool) {
-        match self.0.iter_mut().find(|loss| loss.what == what) {
-            Some(known) => known.hint &= hint,
-            None if self.0.len() < Losses::MAX => self.0.push(Loss { what, hint }),
-            None => {}
+        if let Some(known) = self.0.iter_mut().find(|loss| loss.what == what) {
+            known.hint &= hint;
+        } else if self.0.len() < Losses::MAX {
+            self.0.push(Loss { what, hint });
         }
     }
 
