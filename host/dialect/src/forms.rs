@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::Dialect;
-use crate::document::{Document, ScanFn};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::hub::{self, Asked, Delta};
 use crate::openai_chat::answer;
@@ -91,30 +91,6 @@ fn assemble_chat(frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
         any |= assembler.push(&data).is_ok();
     }
     any.then(|| assembler.finish())
-}
-
-impl Dialect {
-    /// A request of this dialect for hooks. `max`: the size in bytes that edits may grow it to.
-    pub fn request_document(self, base: Bytes, max: usize) -> Document {
-        let scan: ScanFn = match self {
-            Dialect::OpenaiChat => |bytes| Dialect::OpenaiChat.api().request_texts(bytes),
-            Dialect::OpenaiResponses => |bytes| Dialect::OpenaiResponses.api().request_texts(bytes),
-            Dialect::Anthropic => |bytes| Dialect::Anthropic.api().request_texts(bytes),
-            Dialect::Gemini => |bytes| Dialect::Gemini.api().request_texts(bytes),
-        };
-        Document::new(base, scan, max)
-    }
-
-    /// A whole reply of this dialect for hooks.
-    pub fn reply_document(self, base: Bytes, max: usize) -> Document {
-        let scan: ScanFn = match self {
-            Dialect::OpenaiChat => |bytes| Dialect::OpenaiChat.api().reply_texts(bytes),
-            Dialect::OpenaiResponses => |bytes| Dialect::OpenaiResponses.api().reply_texts(bytes),
-            Dialect::Anthropic => |bytes| Dialect::Anthropic.api().reply_texts(bytes),
-            Dialect::Gemini => |bytes| Dialect::Gemini.api().reply_texts(bytes),
-        };
-        Document::new(base, scan, max)
-    }
 }
 
 impl Document {
