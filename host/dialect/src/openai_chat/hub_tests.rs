@@ -300,3 +300,83 @@ fn requests_keep_turns_tools_and_parameters() {
     }
     assert!(seen > 600, "{seen}");
 }
+
+/// Bytes changed, cut and doubled at places that a plain generator picks.
+fn mutated(body: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % (below.max(1) as u64)).unwrap()
+    };
+    let words: [&[u8]; 12] = [
+        b"null",
+        b"\"\"",
+        b"[]",
+        b"{}",
+        b"0",
+        b"-1",
+        b"1e99",
+        b"true",
+        b"\\ud800",
+        b"\"content\"",
+        b"4294967296",
+        b"\n\n",
+    ];
+    let mut out = body.to_vec();
+    for _ in 0..=next(6) {
+        let at = next(out.len());
+        match next(4) {
+            0 => out.truncate(at),
+            1 => {
+                let word = words[next(words.len())];
+                out.splice(at..at, word.iter().copied());
+            }
+            2 => {
+                // A whole value for another.
+                let word = words[next(words.len())];
+                if let Some(range) = scan::value(&out, at).filter(|range| range.end <= out.len()) {
+                    out.splice(range, word.iter().copied());
+                }
+            }
+            _ => {
+                if let Some(byte) = out.get_mut(at) {
+                    *byte = b"\"{}[],:0a\\ "[next(11)];
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn nothing_that_arrives_makes_a_panic() {
+    let mut read = 0;
+    for (number, case) in (0_u64..).zip(cases()) {
+        for round in 0..3 {
+            let seed = number * 31 + round;
+            let request = mutated(case.request.to_string().as_bytes(), seed);
+            if let Ok(chat) = Api.read_request(&request, &Said::default()) {
+                read += 1;
+                for canonical in [false, true] {
+                    let _ = Api.write_request(&chat, &Target { canonical, ..Target::default() });
+                }
+            }
+            let body = mutated(case.body.as_bytes(), seed + 7);
+            if let Ok(reply) = Api.read_reply(&body) {
+                read += 1;
+                scan::validate(&Api.write_reply(&reply, &asked()).0).unwrap();
+            }
+            if case.stream {
+                let mut encoder = Api.encoder(&asked());
+                let mut out = Vec::new();
+                for delta in decoded(&body) {
+                    encoder.delta(&delta, &mut out);
+                }
+            }
+            let _ = Api.read_error(500, None, &body);
+        }
+    }
+    assert!(read > 500, "{read}");
+}

@@ -91,7 +91,7 @@ fn restored(plain: &str, mut details: Vec<Map<String, Value>>) -> Vec<Part> {
         .into_iter()
         .filter(|detail| is_ours(detail) || detail.get("format").and_then(Value::as_str) == Some(FORMAT))
         .map(|detail| {
-            let data = detail.get("data").and_then(Value::as_str);
+            let data = detail.get("data").and_then(Value::as_str).filter(|data| !data.is_empty());
             let opaque = data.map(|data| Opaque::read(OWN, data, |text| State::Signature(text.to_owned())));
             let length = detail.get("length").and_then(Value::as_u64).and_then(|length| usize::try_from(length).ok());
             (opaque, length.unwrap_or(0))
