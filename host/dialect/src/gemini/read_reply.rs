@@ -37,7 +37,8 @@ pub(super) fn read(body: &[u8]) -> Result<Reply, Failure> {
         (0..).zip(candidates).map(|(at, candidate)| read_candidate(Fields::of(candidate), at, &mut ids)).collect();
     choices.sort_by_key(|choice| choice.index);
     if choices.is_empty() {
-        choices.extend(blocked(&whole));
+        // Neither a candidate nor a reason why there is none: nothing was finished.
+        choices.push(blocked(&whole).unwrap_or(Choice { finish: Finish::Cut, ..Choice::default() }));
     }
     Ok(Reply { id, model, created, choices, usage, service_tier, rest: whole.rest() })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::part;
 use crate::Dialect;
-use crate::hub::{Losses, Media, Opaque, Rest, Source, State, ToolResult};
+use crate::hub::{Losses, Media, MediaKind, Opaque, Rest, Source, State, ToolResult};
 use crate::json::{self, build as put};
 
 /// Begins a part.
@@ -128,11 +128,11 @@ pub(super) fn media(media: &Media, losses: &mut Losses, out: &mut Vec<u8>) {
     open(out);
     let mime = media.mime.as_deref();
     let name = match &media.source {
-        Source::Inline(data) => inline(mime.or_else(|| by_kind(media)), data, out),
+        Source::Inline(data) => inline(mime.or_else(|| by_head(media)), data, out),
         Source::Text(text) => inline(mime.or(Some("text/plain")), &STANDARD.encode(text), out),
         Source::Url(url) => match data_url(url) {
             Some((mime, data)) => inline(Some(mime), data, out),
-            None => file(mime.or_else(|| by_ending(url)), url, out),
+            None => file(mime.or_else(|| by_ending(url)).or_else(|| by_kind(media.kind)), url, out),
         },
         Source::Id(uri) => file(mime, uri, out),
     };
@@ -173,19 +173,34 @@ fn data_url(url: &str) -> Option<(&str, &str)> {
     Some((mime.split(';').next().filter(|mime| !mime.is_empty()).unwrap_or("text/plain"), data))
 }
 
-/// Inline data without a type is refused; its first bytes tell it.
-fn by_kind(media: &Media) -> Option<&'static str> {
-    let Source::Inline(data) = &media.source else { return None };
+/// Inline data without a type is refused: its first bytes tell it, else what the client called it.
+fn by_head(media: &Media) -> Option<&'static str> {
     const HEADS: [(&str, &str); 7] = [
         ("iVBORw0KGgo", "image/png"),
         ("/9j/", "image/jpeg"),
         ("R0lGOD", "image/gif"),
-        ("UklGR", "image/webp"),
         ("JVBERi0", "application/pdf"),
         ("SUQz", "audio/mpeg"),
+        ("//", "audio/mpeg"),
         ("T2dnUw", "audio/ogg"),
     ];
-    HEADS.iter().find(|(head, _)| data.starts_with(head)).map(|(_, mime)| *mime)
+    let Source::Inline(data) = &media.source else { return None };
+    // The head of RIFF begins both sounds and pictures.
+    if data.starts_with("UklGR") {
+        return Some(if media.kind == MediaKind::Audio { "audio/wav" } else { "image/webp" });
+    }
+    let known = HEADS.iter().find(|(head, _)| data.starts_with(head)).map(|(_, mime)| *mime);
+    known.or_else(|| by_kind(media.kind))
+}
+
+/// The commonest type of a kind; the models look at the data.
+fn by_kind(kind: MediaKind) -> Option<&'static str> {
+    match kind {
+        MediaKind::Image => Some("image/jpeg"),
+        MediaKind::Audio => Some("audio/mpeg"),
+        MediaKind::Video => Some("video/mp4"),
+        MediaKind::File => None,
+    }
 }
 
 /// The type that a URL's ending names: Vertex wants one, and a client's URL says none.

@@ -1,3 +1,4 @@
 mod embed;
 mod recorded;
+mod replies;
 mod requests;

@@ -9,14 +9,14 @@ use crate::dialect::{Api as _, Said};
 use crate::gemini::Api;
 use crate::hub::{Asked, Assembler, Delta, Part, Reply, Target};
 
-struct Case {
-    name: String,
+pub(super) struct Case {
+    pub(super) name: String,
     request: Option<String>,
-    status: u16,
-    body: String,
+    pub(super) status: u16,
+    pub(super) body: String,
 }
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/wire/gemini");
     let mut cases = Vec::new();
     for file in ["gemini.jsonl", "vertex.jsonl"] {
@@ -34,12 +34,12 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn events(body: &str) -> Vec<String> {
+pub(super) fn events(body: &str) -> Vec<String> {
     let lines = body.lines().filter_map(|line| line.strip_prefix("data:"));
     lines.map(|data| data.trim_start().to_owned()).collect()
 }
 
-fn decode(events: &[String]) -> Vec<Delta> {
+pub(super) fn decode(events: &[String]) -> Vec<Delta> {
     let mut decoder = Api.decoder();
     let mut out = Vec::new();
     for event in events {
@@ -49,7 +49,7 @@ fn decode(events: &[String]) -> Vec<Delta> {
     out
 }
 
-fn assemble(deltas: &[Delta]) -> Reply {
+pub(super) fn assemble(deltas: &[Delta]) -> Reply {
     let mut assembler = Assembler::new(1 << 26);
     for delta in deltas {
         assembler.push(delta.clone()).unwrap();
@@ -57,7 +57,7 @@ fn assemble(deltas: &[Delta]) -> Reply {
     assembler.finish()
 }
 
-fn encode(deltas: &[Delta], sse: bool) -> String {
+pub(super) fn encode(deltas: &[Delta], sse: bool) -> String {
     let asked = Asked { sse, provider: "gemini".to_owned(), id: "made-up".to_owned(), ..Asked::default() };
     let mut encoder = Api.encoder(&asked);
     let mut out = Vec::new();

@@ -441,7 +441,7 @@ fn media_in_every_form() {
         ),
         (
             media(MediaKind::Image, Source::Url("https://h/cat".into()), None),
-            json!({"fileData": {"fileUri": "https://h/cat"}}),
+            json!({"fileData": {"mimeType": "image/jpeg", "fileUri": "https://h/cat"}}),
         ),
         (
             media(MediaKind::Image, Source::Url("data:image/gif;base64,R0lG".into()), None),
