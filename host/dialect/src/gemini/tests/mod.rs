@@ -1,4 +1,7 @@
 mod embed;
+mod errors;
+mod mutations;
 mod recorded;
 mod replies;
 mod requests;
+mod texts;

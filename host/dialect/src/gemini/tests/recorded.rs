@@ -11,7 +11,7 @@ use crate::hub::{Asked, Assembler, Delta, Part, Reply, Target};
 
 pub(super) struct Case {
     pub(super) name: String,
-    request: Option<String>,
+    pub(super) request: Option<String>,
     pub(super) status: u16,
     pub(super) body: String,
 }
