@@ -71,22 +71,47 @@ def arguments(source):
 
 
 def broken(source):
-    try:
-        value = jiter.from_json(source.encode(), partial_mode=True)
-    except ValueError:
-        value = None
-    return {"(broken)": value if isinstance(value, dict) else source}
+    """What a limit cut: the source itself, since clients differ in what they make of it."""
+    return {BROKEN: source}
 
 
-def unwrapped(state):
-    """The maker's state inside a wrapping; the text itself where there is none."""
+BROKEN = "(broken)"
+
+
+def readings(values):
+    """All that the clients make of arguments: of broken ones, what is there of the object, or an object that holds the source."""
+    if set(values) != {BROKEN}:
+        return [values]
+    source = values[BROKEN]
     try:
-        plain = base64.b64decode(state, validate=True)
+        partial = jiter.from_json(source.encode(), partial_mode=True)
     except ValueError:
-        return state
+        partial = {}
+    return [values, {"arguments": source}, partial if isinstance(partial, dict) else {}]
+
+
+def states(blob):
+    """Opaque state as a list of none or one: the maker's inside a wrapping, the text itself where there is none.
+
+    Base64 has two alphabets, and Gemini's client reads either: one of them is used here.
+    """
+    if not blob:
+        return []
+    blob = blob.replace("-", "+").replace("_", "/")
+    try:
+        plain = base64.b64decode(blob, validate=True)
+    except ValueError:
+        return [blob]
     if not plain.startswith(WRAPPED):
-        return state
-    return json.loads(plain[len(WRAPPED) :])[3]
+        return [blob]
+    inner = json.loads(plain[len(WRAPPED) :])[3]
+    try:
+        # What chat providers say in several members is wrapped as they say it.
+        detail = json.loads(inner)
+        inner = detail.get("data") or detail.get("signature") if isinstance(detail, dict) else inner
+    except ValueError:
+        pass
+    return states(inner)
 
 
 def usage(inputs=0, cache_read=0, cache_write=0, output=0, reasoning=0):
@@ -106,4 +131,5 @@ def whole(prompt, cache_read, cache_write, completion, reasoning):
 
 
 def error(status, message):
-    return {"error": {"status": status, "message": message or ""}}
+    """`message`: the provider's own sentence; none where the client found no such thing and made one up."""
+    return {"error": {"status": status, "message": message if isinstance(message, str) else None}}

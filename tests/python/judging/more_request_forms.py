@@ -1,6 +1,6 @@
 """The requests of Anthropic and Gemini in the form of `request_forms`."""
 
-from .request_forms import Form, first, media, plain, sampling
+from .request_forms import DEFAULTS, Form, first, media, plain, sampling, thinking
 
 # ---- Anthropic
 
@@ -18,9 +18,8 @@ def anthropic(body):
     form.choice = anthropic_choice(body.get("tool_choice"))
     sampling(form, body, max_tokens=body.get("max_tokens"), stop=body.get("stop_sequences"))
     config = body.get("output_config") or {}
-    form.param("effort", config.get("effort"))
-    thinking = body.get("thinking") or {}
-    form.thinks = thinking.get("budget_tokens") or thinking.get("type")
+    thoughts = body.get("thinking") or {}
+    form.param("thinking", thinking(config.get("effort")) or {"disabled": "off"}.get(thoughts.get("type"), thoughts and "on") or None)
     schema = config.get("format") or body.get("output_format")
     form.output = plain(schema.get("schema")) if schema else None
     return form
@@ -49,8 +48,10 @@ def anthropic_block(form, role, block):
 
 def source(kind, block):
     inside = block["source"]
+    if inside.get("type") == "text":
+        return ["text", inside["data"]]
     content = first(inside, "data", "url", "file_id") or str(inside.get("content"))
-    return media("image" if kind == "image" else "file", content)
+    return media("image" if kind == "image" else "file", content, inside.get("media_type", ""))
 
 
 def anthropic_choice(choice):
@@ -119,7 +120,7 @@ def gemini_part(form, role, part):
 def gemini_media(data):
     mime = pick(data, "mimeType", "mime_type") or ""
     kind = mime.split("/")[0]
-    return media(kind if kind in ("image", "audio", "video") else "file", pick(data, "data", "fileUri", "file_uri"))
+    return media(kind if kind in ("image", "audio", "video") else "file", pick(data, "data", "fileUri", "file_uri"), mime)
 
 
 def gemini_choice(calling):
@@ -134,10 +135,11 @@ def gemini_config(form, config):
     spelt = {name: pick(config, *names) for name, names in CONFIG.items()}
     sampling(form, spelt, max_tokens=spelt["max_tokens"], stop=spelt["stop"])
     for name in ("seed", "n", "presence_penalty", "frequency_penalty"):
-        form.param(name, spelt[name] if name != "n" or spelt[name] != 1 else None)
-    thinking = pick(config, "thinkingConfig", "thinking_config") or {}
-    level = pick(thinking, "thinkingLevel", "thinking_level")
-    form.param("effort", level.lower() if level else None)
+        form.param(name, spelt[name] if spelt[name] != DEFAULTS.get(name) else None)
+    thoughts = pick(config, "thinkingConfig", "thinking_config") or {}
+    budget = pick(thoughts, "thinkingBudget", "thinking_budget")
+    said = None if budget is None else "off" if budget == 0 else "on"
+    form.param("thinking", thinking(pick(thoughts, "thinkingLevel", "thinking_level")) or said)
     schema = pick(config, "responseJsonSchema", "response_json_schema", "responseSchema", "response_schema")
     json_wanted = pick(config, "responseMimeType", "response_mime_type") == "application/json"
     form.output = plain(schema) if schema else ("json" if json_wanted else None)

@@ -16,7 +16,7 @@ def failed(caught):
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]
     message = body.get("message") if isinstance(body, dict) else None
-    return forms.error(getattr(caught, "status_code", None), message if isinstance(message, str) else caught.message)
+    return forms.error(getattr(caught, "status_code", None), message)
 
 
 # ---- chat
@@ -36,9 +36,16 @@ def chat(client, stream):
 
 def chat_form(completion):
     if completion.get("error") or completion.get("object") == "error":
-        return forms.error(None, json.dumps(completion.get("error") or completion))
+        return forms.error(None, sentence(completion.get("error") or completion))
+    for choice in completion.get("choices") or []:
+        if choice.get("error"):
+            return forms.error(None, sentence(choice["error"]))
     choices = [chat_choice(choice) for choice in sorted(completion.get("choices") or [], key=lambda one: one.get("index", 0))]
     return {"choices": choices, "usage": chat_usage(completion)}
+
+
+def sentence(error):
+    return error.get("message") if isinstance(error, dict) else error
 
 
 def chat_choice(choice):
@@ -50,7 +57,7 @@ def chat_choice(choice):
     for call in message.get("tool_calls") or []:
         found["calls"].append(chat_call(call))
         state = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
-        found["state"] += [forms.unwrapped(state)] if state else []
+        found["state"] += forms.states(state)
     old = message.get("function_call")
     if old and old.get("name"):
         found["calls"].append([old["name"], forms.arguments(old["arguments"])])
@@ -59,9 +66,8 @@ def chat_choice(choice):
 
 
 def chat_call(call):
-    custom = call.get("custom")
-    if custom:
-        return [custom["name"], {"input": custom["input"]}]
+    if call.get("type") == "custom":
+        return [call["custom"]["name"], {"input": call["custom"]["input"]}]
     return [call["function"]["name"], forms.arguments(call["function"].get("arguments"))]
 
 
@@ -88,8 +94,7 @@ def add_thoughts(found, message):
         plain = "".join(detail.get("text") or detail.get("summary") or "" for detail in details)
     found["reasoning"] += plain
     for detail in details:
-        blob = detail.get("data") or detail.get("signature")
-        found["state"] += [forms.unwrapped(blob)] if blob else []
+        found["state"] += forms.states(detail.get("data") or detail.get("signature"))
 
 
 def chat_usage(completion):
@@ -128,7 +133,7 @@ def chat_folded(client, ended):
         fold.usage = {key: chunk[key] for key in ("usage", "x_groq") if chunk.get(key)} or fold.usage
         for choice in chunk.get("choices") or []:
             if choice.get("error"):
-                return forms.error(None, json.dumps(choice["error"]))
+                return forms.error(None, sentence(choice["error"]))
             fold.add(choice)
     return fold.form(ended)
 
@@ -225,6 +230,10 @@ def responses_folded(client):
         return {"choices": [cut()], "usage": None}
     if not final.get("output"):
         final["output"] = [item for _, item in sorted(items.items())]
+    for index, item in enumerate(final["output"]):
+        # Some encrypt their state anew for the last event; what was said first is as good.
+        if "encrypted_content" in items.get(index, {}):
+            item["encrypted_content"] = items[index]["encrypted_content"]
     return responses_form(final)
 
 
@@ -256,7 +265,7 @@ def responses_item(found, item):
         # The thoughts themselves where they are told, else what sums them up.
         whole = "".join(part.get("text") or "" for part in item.get("content") or [])
         found["reasoning"] += whole or "".join(part.get("text") or "" for part in item.get("summary") or [])
-        found["state"] += [forms.unwrapped(item["encrypted_content"])] if item.get("encrypted_content") else []
+        found["state"] += forms.states(item.get("encrypted_content"))
 
 
 def responses_usage(counts):

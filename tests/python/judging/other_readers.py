@@ -1,6 +1,7 @@
 """Replies as the official `anthropic` and `google-genai` clients see them, in the judge's form."""
 
 import base64
+import re
 
 import anthropic
 from google import genai
@@ -18,7 +19,7 @@ def anthropic_client(url):
 def anthropic_failed(caught):
     body = caught.body if isinstance(caught.body, dict) else {}
     inner = body.get("error") if isinstance(body.get("error"), dict) else body
-    return forms.error(getattr(caught, "status_code", None), inner.get("message") or caught.message)
+    return forms.error(getattr(caught, "status_code", None), inner.get("message"))
 
 
 def messages(client, stream):
@@ -40,11 +41,9 @@ def messages_form(message):
             found["text"] += block["text"]
         elif kind == "thinking":
             found["reasoning"] += block["thinking"]
-            # A thought that its provider left unsigned has an empty state in its wrapping.
-            state = forms.unwrapped(block.get("signature") or "")
-            found["state"] += [state] if state else []
+            found["state"] += forms.states(block.get("signature"))
         elif kind == "redacted_thinking":
-            found["state"].append(forms.unwrapped(block["data"]))
+            found["state"] += forms.states(block["data"])
         elif kind == "tool_use":
             found["calls"].append([block["name"], forms.arguments(block.get("input"))])
     found["finish"] = message.get("stop_reason")
@@ -103,16 +102,37 @@ def generated(client, stream):
 
 
 def gemini_part(found, part):
-    if part.function_call is not None:
-        found["calls"].append([part.function_call.name, part.function_call.args or {}])
+    call = part.function_call
+    if call is not None and (call.partial_args or call.name is None):
+        partial(found, call)
+    elif call is not None:
+        found["calls"].append([call.name, call.args or {}])
     elif part.text is not None:
         found["reasoning" if part.thought else "text"] += part.text
     if part.thought_signature:
-        found["state"].append(forms.unwrapped(standard(part.thought_signature)))
+        found["state"] += forms.states(base64.b64encode(part.thought_signature).decode())
 
 
-def standard(signature):
-    return base64.b64encode(signature).decode()
+def partial(found, call):
+    """Vertex streams arguments leaf by leaf, each with its JSON path; the client leaves it to its user to put them together."""
+    if call.name:
+        found["calls"].append([call.name, {}])
+    for leaf in call.partial_args or []:
+        values = [leaf.string_value, leaf.number_value, leaf.bool_value]
+        value = next((value for value in values if value is not None), None)
+        keys = [int(index) if index else name for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", leaf.json_path)]
+        into = found["calls"][-1][1]
+        for key, following in zip(keys, keys[1:]):
+            into = at(into, key, [] if isinstance(following, int) else {})
+        last = at(into, keys[-1], "" if isinstance(value, str) else None)
+        into[keys[-1]] = last + value if isinstance(value, str) else value
+
+
+def at(into, key, empty):
+    if isinstance(into, list):
+        into += [empty] * (key + 1 - len(into))
+        return into[key]
+    return into.setdefault(key, empty)
 
 
 def gemini_usage(counts):

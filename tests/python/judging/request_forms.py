@@ -6,6 +6,7 @@
 dialect has (tools that the provider runs) are not in the form: they are losses between dialects by rule.
 """
 
+import base64
 import hashlib
 import json
 
@@ -16,8 +17,6 @@ class Form:
     def __init__(self):
         self.system, self.turns, self.tools, self.params = [], [], {}, {}
         self.choice, self.output = None, None
-        # How much to think, where it is said in another way than by a word for the effort.
-        self.thinks = None
         self.ids = []
         self.waiting = {}
 
@@ -56,13 +55,17 @@ class Form:
 
 def parsed(text):
     """A result that is a JSON object, whatever its spelling; else the text."""
-    if isinstance(text, dict):
-        return text
     try:
-        value = json.loads(text)
+        value = text if isinstance(text, dict) else json.loads(text)
     except ValueError:
         return text
-    return value if isinstance(value, dict) else text
+    return unboxed(value) if isinstance(value, dict) else text
+
+
+def unboxed(value):
+    """Gemini has no results but objects; a text stands in one with one of these members."""
+    inner = next((value[name] for name in ("result", "output", "error") if list(value) == [name]), None)
+    return inner if isinstance(inner, str) else value or ""
 
 
 def plain(schema):
@@ -77,7 +80,12 @@ def lowered(value):
         return [lowered(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: lower_type(item) if key == "type" else lowered(item) for key, item in value.items()}
+    named = ((SNAKES.get(key, key), item) for key, item in value.items() if key not in ("propertyOrdering", "property_ordering"))
+    return {key: lower_type(item) if key == "type" else lowered(item) for key, item in named}
+
+
+# Gemini's own words in other cases; the order of properties is in no one else's schemas.
+SNAKES = {"any_of": "anyOf", "max_items": "maxItems", "min_items": "minItems"}
 
 
 # Vertex takes types by their numbers.
@@ -90,10 +98,13 @@ def lower_type(item):
     return item.lower() if isinstance(item, str) else lowered(item)
 
 
-def media(kind, content):
-    """Bytes by their hash, addresses as they are."""
+def media(kind, content, mime=""):
+    """Bytes by their hash, addresses as they are. A document that is plain text is that text."""
     if content and content.startswith("data:") and "," in content:
-        content = content.split(",", 1)[1]
+        head, content = content.split(",", 1)
+        mime = mime or head[5:]
+    if mime.startswith("text/") and content and "://" not in content[:12]:
+        return ["text", base64.b64decode(content).decode()]
     if content and "://" not in content[:12]:
         # The end of shortened base64 may be spelt in two ways.
         content = hashlib.sha1(content.replace("-", "+").replace("_", "/").rstrip("=").encode()).hexdigest()
@@ -115,9 +126,9 @@ def chat(body):
         form.tool(function["name"], function.get("description"), function.get("parameters"))
     form.choice = openai_choice(body.get("tool_choice"))
     sampling(form, body, max_tokens=first(body, "max_completion_tokens", "max_tokens"), stop=listed(body.get("stop")))
-    for name, usual in (("seed", None), ("n", 1), ("presence_penalty", 0), ("frequency_penalty", 0)):
-        form.param(name, None if body.get(name) == usual else body.get(name))
-    form.param("effort", body.get("reasoning_effort"))
+    for name in ("seed", "n", "presence_penalty", "frequency_penalty"):
+        form.param(name, body.get(name) if body.get(name) != DEFAULTS.get(name) else None)
+    form.param("thinking", thinking(body.get("reasoning_effort")))
     form.output = openai_output(body.get("response_format"), "json_schema")
     return form
 
@@ -130,12 +141,21 @@ def text_schema(tool):
 TEXT_TOOL = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
+# What is as good as not said.
+DEFAULTS = {"n": 1, "presence_penalty": 0, "frequency_penalty": 0}
+
+
 def first(body, *names):
     return next((body[name] for name in names if body.get(name) is not None), None)
 
 
 def listed(value):
     return [value] if isinstance(value, str) else value
+
+
+def thinking(effort):
+    """Whether the model is to think; how much is said in words by some and in tokens by others."""
+    return effort and ("off" if str(effort).lower() == "none" else "on")
 
 
 def sampling(form, body, max_tokens, stop):
@@ -225,7 +245,7 @@ def responses(body):
         responses_tool(form, tool, "")
     form.choice = openai_choice(body.get("tool_choice"))
     sampling(form, body, max_tokens=body.get("max_output_tokens"), stop=None)
-    form.param("effort", (body.get("reasoning") or {}).get("effort"))
+    form.param("thinking", thinking((body.get("reasoning") or {}).get("effort")))
     form.output = openai_output((body.get("text") or {}).get("format"), "json_schema")
     return form
 
