@@ -19,7 +19,9 @@ def anthropic(body):
     sampling(form, body, max_tokens=body.get("max_tokens"), stop=body.get("stop_sequences"))
     config = body.get("output_config") or {}
     thoughts = body.get("thinking") or {}
-    form.param("thinking", thinking(config.get("effort")) or {"disabled": "off"}.get(thoughts.get("type"), thoughts and "on") or None)
+    # A model that decides by itself was asked for nothing.
+    said = {"disabled": "off", "enabled": "on"}.get(thoughts.get("type"))
+    form.param("thinking", thinking(config.get("effort")) or said)
     schema = config.get("format") or body.get("output_format")
     form.output = plain(schema.get("schema")) if schema else None
     return form
@@ -138,7 +140,7 @@ def gemini_config(form, config):
         form.param(name, spelt[name] if spelt[name] != DEFAULTS.get(name) else None)
     thoughts = pick(config, "thinkingConfig", "thinking_config") or {}
     budget = pick(thoughts, "thinkingBudget", "thinking_budget")
-    said = None if budget is None else "off" if budget == 0 else "on"
+    said = None if budget in (None, -1) else "off" if budget == 0 else "on"
     form.param("thinking", thinking(pick(thoughts, "thinkingLevel", "thinking_level")) or said)
     schema = pick(config, "responseJsonSchema", "response_json_schema", "responseSchema", "response_schema")
     json_wanted = pick(config, "responseMimeType", "response_mime_type") == "application/json"

@@ -238,6 +238,8 @@ def responses_folded(client):
 
 
 def responses_form(response):
+    if response.get("status") in ("queued", "in_progress"):
+        return {"raised": "the response is still being made"}
     if response.get("status") == "failed" or response.get("error"):
         told = response.get("error") or {}
         return forms.error(None, told.get("message") or told.get("code") or "failed")

@@ -102,6 +102,9 @@ def generated(client, stream):
 
 
 def gemini_part(found, part):
+    if part.function_call is None and part.text is None:
+        # What only Gemini has; its state goes with it.
+        return
     call = part.function_call
     if call is not None and (call.partial_args or call.name is None):
         partial(found, call)

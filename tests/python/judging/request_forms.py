@@ -206,6 +206,8 @@ def chat_part(part):
     if kind == "input_audio":
         audio = part["input_audio"]
         return media("audio", audio if isinstance(audio, str) else audio["data"])
+    if kind in ("video_url", "audio_url"):
+        return media(kind.removesuffix("_url"), part[kind]["url"])
     if kind in ("file", "document_url"):
         file = part.get("file") or {"file_data": part.get("document_url")}
         return media("file", file.get("file_data") or file.get("file_id"))

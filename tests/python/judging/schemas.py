@@ -8,7 +8,7 @@ import jsonschema_rs
 FILE = pathlib.Path(__file__).resolve().parents[2] / "openapi/openai.json"
 REQUESTS = {"openai-chat": "CreateChatCompletionRequest", "openai-responses": "CreateResponse"}
 REPLIES = {"openai-chat": "CreateChatCompletionResponse", "openai-responses": "Response"}
-EVENTS = {"openai-chat": "CreateChatCompletionStreamResponse", "openai-responses": "ResponseStreamEvent"}
+EVENTS = {"openai-chat": "CreateChatCompletionStreamResponse"}
 
 
 class Schemas:
@@ -17,6 +17,9 @@ class Schemas:
         self.inputs = {name: read(schema, ("strict", "id")) for name, schema in document.items()}
         self.outputs = {name: read(schema, ("strict",)) for name, schema in document.items()}
         self.validators = {}
+        # Events by their type: of a union of all, a complaint says nothing.
+        found = (alternative["$ref"].rsplit("/", 1)[1] for alternative in document["ResponseStreamEvent"]["anyOf"])
+        self.events = {kind: name for name in found for kind in document[name]["properties"]["type"]["enum"]}
 
     def validator(self, which, name):
         key = (which, name)
@@ -32,7 +35,8 @@ class Schemas:
         return complaint(self.validator("outputs", REPLIES[dialect]), body)
 
     def event(self, dialect, body):
-        return complaint(self.validator("outputs", EVENTS[dialect]), body)
+        name = self.events[body["type"]] if dialect == "openai-responses" else EVENTS[dialect]
+        return complaint(self.validator("outputs", name), body)
 
 
 def complaint(validator, body):

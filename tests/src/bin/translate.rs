@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sluice_dialect::Dialect;
+use sluice_dialect::{Dialect, openai_responses};
 use sluice_dialect::dialect::Said;
 use sluice_dialect::failure::Failure;
 use sluice_dialect::hub::{Asked, BlockKind, Chat, Delta, Losses, MaxTokens, Target};
@@ -96,6 +96,9 @@ fn request(job: &Job, from: Dialect, to: Dialect) -> Value {
         Ok(chat) => chat,
         Err(failure) => return refused("read", &failure),
     };
+    if let Some(failure) = openai_responses::refuse_stored(&chat) {
+        return refused("write", &failure);
+    }
     match to.api().write_request(&chat, &target(to)) {
         Ok((body, losses)) => json!({"body": text(&body), "losses": named(&losses)}),
         Err(failure) => refused("write", &failure),
@@ -118,13 +121,9 @@ fn asked(job: &Job, from: Dialect, to: Dialect) -> Asked {
         stream_usage: true,
         sse: true,
         called: Asked::tools(&chat),
-        echo: echo(to, &chat),
+        echo: openai_responses::echo(&chat),
         show_reasoning: true,
     }
-}
-
-fn echo(_to: Dialect, _chat: &Chat) -> serde_json::Map<String, Value> {
-    serde_json::Map::new()
 }
 
 fn reply(job: &Job, from: Dialect, to: Dialect) -> Value {
