@@ -53,16 +53,21 @@ def chat_choice(choice):
     message, found = choice.get("message") or {}, forms.choice()
     add_content(found, message.get("content"))
     add_thoughts(found, message)
+    found["state"] += google_state(message)
     found["refusal"] = message.get("refusal") or ""
     for call in message.get("tool_calls") or []:
         found["calls"].append(chat_call(call))
-        state = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
-        found["state"] += forms.states(state)
+        found["state"] += google_state(call)
     old = message.get("function_call")
     if old and old.get("name"):
         found["calls"].append([old["name"], forms.arguments(old["arguments"])])
     found["finish"] = choice.get("finish_reason")
     return forms.settle(found)
+
+
+def google_state(holder):
+    """Gemini's own place for it on OpenAI's road."""
+    return forms.states(((holder.get("extra_content") or {}).get("google") or {}).get("thought_signature"))
 
 
 def chat_call(call):

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sluice_dialect::{Dialect, openai_responses};
 use sluice_dialect::dialect::Said;
 use sluice_dialect::failure::Failure;
 use sluice_dialect::hub::{Asked, BlockKind, Chat, Delta, Losses, MaxTokens, Target};
 use sluice_dialect::sse::Framer;
+use sluice_dialect::{Dialect, openai_responses};
 
 #[derive(Deserialize)]
 struct Job<'a> {

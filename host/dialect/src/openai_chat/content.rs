@@ -3,7 +3,7 @@
 //! Reads what the providers of this format send, and what clients send back of it: thoughts under four names, contents as a text, a list or
 //! an object, calls in the old and the new form. It decides nothing by role.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -17,8 +17,9 @@ pub(super) struct Calls {
     made: usize,
     /// By id: the name, and whether its input is free text.
     known: HashMap<String, (String, bool)>,
-    /// Old calls have no id; their results follow in order.
-    open: Vec<(String, String)>,
+    /// Calls without a result yet, oldest first: id and name. Results that name no call follow in order.
+    open: VecDeque<(String, String)>,
+    answered: HashSet<String>,
 }
 
 impl Calls {
@@ -32,10 +33,15 @@ impl Calls {
         self.known.get(id).map(|(name, custom)| (name.as_str(), *custom))
     }
 
-    /// The id of the oldest old call of that name whose result has not come.
-    pub(super) fn answered(&mut self, name: &str) -> Option<String> {
-        let at = self.open.iter().position(|(_, open)| open == name)?;
-        Some(self.open.remove(at).0)
+    /// The call that a result answers: the one it names, else the oldest (of that name) whose result has not come.
+    pub(super) fn answered(&mut self, id: Option<String>, name: Option<&str>) -> Option<String> {
+        if let Some(id) = id {
+            self.answered.insert(id.clone());
+            return Some(id);
+        }
+        while self.open.pop_front_if(|(id, _)| self.answered.remove(id)).is_some() {}
+        let at = self.open.iter().position(|(_, open)| name.is_none_or(|name| open == name))?;
+        self.open.remove(at).map(|(id, _)| id)
     }
 }
 
@@ -185,15 +191,14 @@ fn call(value: Value, calls: &mut Calls) -> Option<Part> {
 }
 
 fn old_call(function: Map<String, Value>, calls: &mut Calls) -> Option<Part> {
-    let call = self::function(function, false, None, calls)?;
-    calls.open.push((call.id.clone(), call.name.clone()));
-    Some(Part::Call(call))
+    Some(Part::Call(self::function(function, false, None, calls)?))
 }
 
 fn function(mut function: Map<String, Value>, custom: bool, id: Option<String>, calls: &mut Calls) -> Option<Call> {
     let name = take::text(&mut function, "name").filter(|name| !name.is_empty() || id.is_some())?;
     let arguments = arguments(function.shift_remove(if custom { "input" } else { "arguments" }));
     let id = calls.id(id);
+    calls.open.push_back((id.clone(), name.clone()));
     calls.known.insert(id.clone(), (name.clone(), custom));
     Some(Call { id, name, arguments, custom, ..Call::default() })
 }

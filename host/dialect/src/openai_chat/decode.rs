@@ -206,7 +206,11 @@ impl Teller<'_> {
                 ("refusal", Value::String(text)) => refusal = Some(text),
                 ("tool_calls", value) => calls = take::list(value),
                 ("function_call", Value::Object(function)) => old = Some(function),
-                ("annotations", Value::Array(list)) => self.choice.annotations.extend(list),
+                ("annotations", Value::Array(mut list)) => {
+                    // Where the piece belongs is said by its order as well.
+                    list.iter_mut().filter_map(Value::as_object_mut).for_each(|one| drop(one.shift_remove("index")));
+                    self.choice.annotations.extend(list);
+                }
                 ("images", Value::Array(list)) => list.into_iter().for_each(|image| self.whole(image)),
                 ("extra_content", Value::Object(mut extra)) => {
                     if let (Some(opaque), Some(block)) = (content::google_signature(&mut extra), self.choice.text) {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::write_reply::{annotation, head, reason, usage};
 use super::write_request::{foreign_type, signature};
 use super::{OWN, error, media, thoughts};
+use crate::Dialect;
 use crate::dialect::Encode;
 use crate::hub::{Asked, BlockKind, Delta, Finish, Losses, MediaKind, Opaque};
 use crate::json::build;
@@ -34,6 +35,7 @@ struct Choice {
     refused: bool,
     /// Characters of text so far, for citations.
     said: usize,
+    cited: usize,
 }
 
 enum Block {
@@ -62,7 +64,7 @@ enum Block {
 
 impl Choice {
     /// Where some thoughts have state, the lengths of the others: so that the text can be cut again.
-    fn unsigned(&self) -> Vec<serde_json::Value> {
+    fn unsigned(&self) -> Vec<Value> {
         let thoughts = || {
             self.blocks.values().filter_map(|block| match block {
                 Block::Reasoning { index, length, signed } => Some((*index, *length, *signed)),
@@ -112,7 +114,7 @@ impl Encoder {
         }
     }
 
-    fn shut(&self, finish: Option<&str>, logprobs: Option<&serde_json::Value>, out: &mut Vec<u8>) {
+    fn shut(&self, finish: Option<&str>, logprobs: Option<&Value>, out: &mut Vec<u8>) {
         out.push(b'}');
         if let Some(logprobs) = logprobs {
             build::member(out, "logprobs", logprobs);
@@ -175,10 +177,11 @@ impl Encoder {
                 state.refused = true;
                 Block::Refusal
             }
-            BlockKind::Call { id, name, custom, .. } => {
+            BlockKind::Call { id, name, custom, namespace, .. } => {
                 let index = state.calls;
                 state.calls += 1;
-                self.open_call(choice, index, id, name, *custom, out)
+                let name = Asked::flat(namespace.as_deref(), name);
+                self.open_call(choice, index, id, &name, *custom, out)
             }
             BlockKind::Media(media) if media.kind == MediaKind::Image => {
                 match media::write(media) {
@@ -255,6 +258,26 @@ impl Encoder {
         }
     }
 
+    fn cite(&mut self, choice: u32, block: u32, dialect: Dialect, citation: &Value, out: &mut Vec<u8>) {
+        let state = self.choices.entry(choice).or_default();
+        let start = match state.blocks.get(&block) {
+            Some(Block::Text { start }) => *start,
+            _ => 0,
+        };
+        let Some(mut annotation) = annotation(dialect, citation, start, state.said) else {
+            self.losses.lose("citations");
+            return;
+        };
+        // OpenAI's clients put pieces of a list together by their indices, and raise where there is none.
+        if let Value::Object(members) = &mut annotation {
+            members.insert("index".to_owned(), state.cited.into());
+        }
+        state.cited += 1;
+        self.open(choice, out);
+        build::member(out, "annotations", &json!([annotation]));
+        self.shut(None, None, out);
+    }
+
     fn opaque(&mut self, choice: u32, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
         let Some(state) = self.choices.get_mut(&choice) else { return };
         match state.blocks.get_mut(&block) {
@@ -265,9 +288,17 @@ impl Encoder {
                 build::member(out, "reasoning_details", &json!([detail]));
                 self.shut(None, None, out);
             }
-            Some(Block::Call { index, .. } | Block::Custom { index, .. }) => {
-                let index = *index;
-                self.call(choice, index, out, |out| build::member(out, "extra_content", &signature(opaque)));
+            Some(block @ (Block::Call { .. } | Block::Custom { .. })) => {
+                let (index, name, input) = match block {
+                    Block::Custom { index, .. } => (*index, "custom", "input"),
+                    Block::Call { index, .. } => (*index, "function", "arguments"),
+                    _ => return,
+                };
+                // OpenAI's clients want the function in every piece of a call.
+                self.call(choice, index, out, |out| {
+                    build::member(out, name, &json!({input: ""}));
+                    build::member(out, "extra_content", &signature(opaque));
+                });
             }
             Some(Block::Text { .. }) => {
                 self.open(choice, out);
@@ -343,20 +374,7 @@ impl Encode for Encoder {
             Delta::Text { choice, block, text } => self.text(*choice, *block, text, out),
             Delta::Opaque { choice, block, opaque } => self.opaque(*choice, *block, opaque, out),
             Delta::Citation { choice, block, dialect, citation } => {
-                let state = self.choices.get(choice);
-                let start = match state.and_then(|state| state.blocks.get(block)) {
-                    Some(Block::Text { start }) => *start,
-                    _ => 0,
-                };
-                let end = state.map_or(0, |state| state.said);
-                match annotation(*dialect, citation, start, end) {
-                    Some(annotation) => {
-                        self.open(*choice, out);
-                        build::member(out, "annotations", &json!([annotation]));
-                        self.shut(None, None, out);
-                    }
-                    None => self.losses.lose("citations"),
-                }
+                self.cite(*choice, *block, *dialect, citation, out);
             }
             Delta::Logprobs { choice, logprobs } => {
                 self.open(*choice, out);

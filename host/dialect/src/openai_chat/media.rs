@@ -31,6 +31,7 @@ pub(super) fn part(mut part: Map<String, Value>) -> Result<Media, Map<String, Va
         part.insert(member.to_owned(), Value::Object(inner));
     }
     let mime = mime.or(format).or_else(|| name.as_deref().and_then(by_name));
+    let mime = mime.or_else(|| if kind == MediaKind::Audio { by_content(&source) } else { None });
     Ok(Media { kind, source, mime, name, detail, rest: Rest::new(OWN, take::left(part)) })
 }
 
@@ -38,7 +39,11 @@ pub(super) fn part(mut part: Map<String, Value>) -> Result<Media, Map<String, Va
 fn inner(part: &mut Map<String, Value>, member: &str) -> Option<Map<String, Value>> {
     match part.shift_remove(member) {
         Some(Value::Object(inner)) => Some(inner),
-        Some(Value::String(url)) => Some(Map::from_iter([("url".to_owned(), Value::String(url))])),
+        Some(Value::String(text)) => {
+            // Mistral takes sounds as bare base64 here, and as addresses.
+            let bare = member == "input_audio" && !is_address(&text) && !text.starts_with("data:");
+            Some(Map::from_iter([(if bare { "data" } else { "url" }.to_owned(), Value::String(text))]))
+        }
         Some(other) => {
             part.insert(member.to_owned(), other);
             None
@@ -91,6 +96,20 @@ fn mime_of(format: &str, kind: MediaKind) -> String {
         (MediaKind::Video, format) => format!("video/{format}"),
         (MediaKind::File, format) => format!("application/{format}"),
     }
+}
+
+/// The type that a sound's first bytes tell.
+fn by_content(source: &Source) -> Option<String> {
+    // Base64 of what the formats begin with: a frame of MP3 or its tags, RIFF, Ogg, FLAC.
+    const BEGINNINGS: [(&str, &str); 5] = [
+        ("//", "audio/mpeg"),
+        ("SUQz", "audio/mpeg"),
+        ("UklGR", "audio/wav"),
+        ("T2dnUw", "audio/ogg"),
+        ("ZkxhQw", "audio/flac"),
+    ];
+    let Source::Inline(data) = source else { return None };
+    BEGINNINGS.iter().find(|(beginning, _)| data.starts_with(beginning)).map(|(_, mime)| (*mime).to_owned())
 }
 
 /// The type that a file's name tells.

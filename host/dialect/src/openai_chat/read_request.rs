@@ -91,7 +91,7 @@ impl Reader {
         if role == Role::Tool {
             let tool = turn.name.take();
             let id = said.tool_call_id.take().filter(|id| !id.is_empty());
-            let id = id.or_else(|| self.calls.answered(tool.as_deref()?)).unwrap_or_default();
+            let id = self.calls.answered(id, tool.as_deref()).unwrap_or_default();
             let known = self.calls.named(&id);
             let custom = known.is_some_and(|(_, custom)| custom);
             let name = known.map(|(name, _)| name.to_owned()).or(tool);

@@ -197,8 +197,9 @@ fn calls(parts: &[Part], asked: &Asked, out: &mut Vec<u8>) {
 }
 
 fn call(call: &Call, asked: &Asked, out: &mut Vec<u8>) {
-    let called = asked.called(&call.name);
-    let name = called.map_or(call.name.as_str(), |called| &called.name);
+    let sent = Asked::flat(call.namespace.as_deref(), &call.name);
+    let called = asked.called(&sent);
+    let name = called.map_or(&*sent, |called| &called.name);
     out.push(b'{');
     build::text(out, "id", &call.id);
     let restored = called.is_some_and(|called| called.custom) && !call.custom;

@@ -35,7 +35,8 @@ pub fn read(body: &[u8]) -> Result<Reply, Failure> {
         created: created(&map),
         choices: vec![Choice { parts, finish, logprobs, ..Choice::default() }],
         usage,
-        service_tier: take::word(&mut map, "service_tier"),
+        // A word that OpenAI does not know is its provider's own.
+        service_tier: take::word(&mut map, "service_tier").filter(|tier| super::write_reply::is_tier(tier)),
         rest: Rest::default(),
     })
 }
