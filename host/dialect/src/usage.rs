@@ -48,6 +48,18 @@ impl Usage {
         self.output.saturating_add(self.reasoning).saturating_sub(self.output_overlap)
     }
 
+    /// This report of a stream, after an earlier one: one that says nothing of the prompt (Anthropic's older streams count only the completion
+    /// at their end) leaves the prompt's counts as they were.
+    #[must_use]
+    pub fn after(self, earlier: Option<Usage>) -> Usage {
+        match earlier {
+            Some(Usage { input, cache_read, cache_write, overlap, .. }) if self.prompt() == 0 => {
+                Usage { input, cache_read, cache_write, overlap, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Whether the provider's figures contradicted each other.
     pub fn is_odd(&self) -> bool {
         self.overlap > 0 || self.output_overlap > 0
@@ -196,6 +208,15 @@ mod tests {
         assert_eq!((usage.prompt(), usage.completion(), usage.is_odd()), (3, 1, true));
         let even = read(r#"{"prompt_tokens":3,"completion_tokens":1}"#).unwrap();
         assert_eq!((even.prompt(), even.completion(), even.is_odd()), (3, 1, false));
+    }
+
+    #[test]
+    fn a_later_report_without_a_prompt_leaves_the_earlier_one() {
+        let start = Usage { input: 7, cache_read: 3, output: 1, ..Usage::default() };
+        let end = Usage { output: 20, reasoning: 5, ..Usage::default() };
+        assert_eq!(end.after(Some(start)), Usage { output: 20, reasoning: 5, ..start });
+        assert_eq!(start.after(Some(end)), start);
+        assert_eq!(end.after(None), end);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a request may ask of the model's sampling and thinking: the two depend on each other, on the limit and on the target.
 
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use super::read_request::EFFORT_ALONE;
 use super::write_request::is_system;
@@ -49,14 +49,12 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
         }
         asked.min(most)
     });
-    let wanted = chat.reasoning.as_ref().map_or(Wanted::Nothing, |said| wanted(said, target, plan, losses));
+    let wanted = chat.reasoning.as_ref().and_then(|said| wanted(said, target, plan, losses));
     plan.max_tokens = limit.or(target.max_output).unwrap_or(MAX_TOKENS);
-    if matches!(wanted, Wanted::Nothing) {
-        return;
-    }
+    let Some(wanted) = wanted else { return };
     if is_forced(chat) {
         // A model that thinks may not be forced to a tool. Which tool it is matters more to the answer's form.
-        losses.lose(name_of(chat.reasoning.as_ref()));
+        losses.lose(if plan.effort.is_some() { "reasoning" } else { name_of(chat.reasoning.as_ref()) });
         return;
     }
     if matches!(wanted, Wanted::Budget(_)) && lacks_thoughts(chat, target) {
@@ -65,10 +63,11 @@ fn limit_and_thinking(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses:
         return;
     }
     plan.thinks = true;
-    let Wanted::Budget(budget) = wanted else { return };
+    let (Wanted::Budget(room) | Wanted::Adaptive(room)) = wanted;
     if limit.is_none() && target.max_output.is_none() {
-        plan.max_tokens = MAX_TOKENS.saturating_add(budget);
+        plan.max_tokens = MAX_TOKENS.saturating_add(room);
     }
+    let Wanted::Budget(budget) = wanted else { return };
     let budget = if budget < plan.max_tokens { budget } else { plan.max_tokens / 2 };
     if budget < LEAST_BUDGET && plan.max_tokens <= LEAST_BUDGET {
         losses.lose(name_of(chat.reasoning.as_ref()));
@@ -92,27 +91,27 @@ fn is_forced(chat: &Chat) -> bool {
 }
 
 enum Wanted {
-    Nothing,
-    Adaptive,
+    /// As the model sees fit; about so many tokens.
+    Adaptive(u64),
     Budget(u64),
 }
 
 /// Which form of thinking the request asks for, in the form that the target takes. Notes effort and `off` in the plan.
-fn wanted(said: &Thinking, target: &Target<'_>, plan: &mut Plan, losses: &mut Losses) -> Wanted {
+fn wanted(said: &Thinking, target: &Target<'_>, plan: &mut Plan, losses: &mut Losses) -> Option<Wanted> {
     losses.beside(&said.rest, Dialect::Anthropic);
     let effort = said.effort.as_deref();
     let budget = said.budget.as_ref().and_then(whole);
     plan.off = said.off || effort == Some("none") || budget == Some(0);
     if plan.off {
-        return Wanted::Nothing;
+        return None;
     }
     if target.refuses_reasoning {
         losses.lose(name_of(Some(said)));
-        return Wanted::Nothing;
+        return None;
     }
     if said.rest.of(Dialect::Anthropic).any(|(name, _)| name == EFFORT_ALONE) {
         plan.effort = effort.map(str::to_owned);
-        return Wanted::Nothing;
+        return None;
     }
     if target.adaptive_thinking {
         plan.effort = effort.map(|effort| if effort == "minimal" { "low" } else { effort }.to_owned());
@@ -122,13 +121,13 @@ fn wanted(said: &Thinking, target: &Target<'_>, plan: &mut Plan, losses: &mut Lo
         }
         // Only a wish to see thoughts or not: no wish to have any.
         let idle = effort.is_none() && budget.is_none() && !said.adaptive;
-        return if idle { Wanted::Nothing } else { Wanted::Adaptive };
+        return (!idle).then(|| Wanted::Adaptive(budget_of(plan.effort.as_deref().unwrap_or("medium"))));
     }
     match (budget, effort) {
-        (Some(budget), _) => Wanted::Budget(budget),
-        (None, Some(effort)) => Wanted::Budget(budget_of(effort)),
-        (None, None) if said.adaptive => Wanted::Budget(budget_of("medium")),
-        (None, None) => Wanted::Nothing,
+        (Some(budget), _) => Some(Wanted::Budget(budget)),
+        (None, Some(effort)) => Some(Wanted::Budget(budget_of(effort))),
+        (None, None) if said.adaptive => Some(Wanted::Budget(budget_of("medium"))),
+        (None, None) => None,
     }
 }
 
@@ -232,7 +231,7 @@ fn unsayable(chat: &Chat, losses: &mut Losses) {
         ("logprobs", params.logprobs == Some(true)),
         ("verbosity", params.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium")),
         ("stop", params.stop.iter().any(|stop| stop.trim().is_empty())),
-        ("response_format", chat.output == Some(Output::Json)),
+        ("response_format", matches!(&chat.output, Some(Output::Json | Output::Schema { schema: Value::Null, .. }))),
     ] {
         if lost {
             losses.lose(name);

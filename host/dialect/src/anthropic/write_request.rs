@@ -210,7 +210,7 @@ fn thinking(chat: &Chat, plan: &Plan, body: &mut Object<'_>) {
         }
     }
     for (name, value) in said.rest.of(Dialect::Anthropic) {
-        if name != EFFORT_ALONE {
+        if name != EFFORT_ALONE && (plan.thinks || name != "display") {
             object.value(name, value);
         }
     }
@@ -220,7 +220,7 @@ fn thinking(chat: &Chat, plan: &Plan, body: &mut Object<'_>) {
 fn output_config(chat: &Chat, plan: &Plan, body: &mut Object<'_>) {
     let rest = chat.rest.of(Dialect::Anthropic).find(|(name, _)| *name == "output_config");
     let schema = match &chat.output {
-        Some(Output::Schema { schema, .. }) => Some(schema),
+        Some(Output::Schema { schema, .. }) if !schema.is_null() => Some(schema),
         _ => None,
     };
     if plan.effort.is_none() && schema.is_none() && rest.is_none() {
@@ -232,13 +232,32 @@ fn output_config(chat: &Chat, plan: &Plan, body: &mut Object<'_>) {
     }
     if let Some(schema) = schema {
         let mut format = Object::typed(object.at("format"), "json_schema");
-        format.value("schema", schema);
+        let mut schema = schema.clone();
+        close(&mut schema);
+        format.value("schema", &schema);
         format.close();
     }
     for (name, value) in rest.and_then(|(_, config)| config.as_object()).into_iter().flatten() {
         object.value(name, value);
     }
     object.close();
+}
+
+/// Says of every object with named properties that it has no others, where the schema leaves it open: the provider takes no open ones.
+fn close(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    let named = members.get("properties").and_then(Value::as_object).is_some_and(|properties| !properties.is_empty());
+    if named && !members.contains_key("additionalProperties") {
+        members.insert("additionalProperties".to_owned(), Value::Bool(false));
+    }
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("properties" | "$defs" | "definitions", Value::Object(schemas)) => schemas.values_mut().for_each(close),
+            ("anyOf" | "allOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => schemas.iter_mut().for_each(close),
+            ("items", schema) => close(schema),
+            _ => {}
+        }
+    }
 }
 
 fn metadata(chat: &Chat, body: &mut Object<'_>) {

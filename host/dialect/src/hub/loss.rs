@@ -111,7 +111,12 @@ fn is_hint(name: &str, value: Option<&Value>) -> bool {
         | "defer_loading"
         | "namespace.description"
         | "internal_chat_message_metadata_passthrough"
-        | "caller" => true,
+        | "caller"
+        | "context_management"
+        | "eager_input_streaming"
+        | "display"
+        | "output_config.effort"
+        | "stop_details" => true,
         _ => false,
     }
 }

@@ -178,7 +178,7 @@ impl Feed {
         self.finished |= glance.finished > 0 || glance.done;
         self.done |= glance.done;
         if let Some(usage) = glance.usage {
-            self.usage = Some(usage);
+            self.usage = Some(usage.after(self.usage));
         }
         Ok(Some(Item::Event { frame, data, glance }))
     }

@@ -121,6 +121,8 @@ fn effort_is_a_budget_or_a_word() {
     assert_eq!(body["output_config"], json!({"effort": "high"}));
     assert_eq!(body["max_tokens"], json!(64_000));
 
+    assert_eq!(written(&chat, &Target { max_output: None, ..adaptive }).0["max_tokens"], json!(8192 + 16384));
+
     chat.params.max_tokens = Some(3000.into());
     let (body, _) = written(&chat, &target());
     assert_eq!((&body["max_tokens"], &body["thinking"]["budget_tokens"]), (&json!(3000), &json!(1500)));
@@ -228,6 +230,30 @@ fn what_has_no_word_is_named() {
     assert_eq!(body["stop_sequences"], json!(["END"]));
     assert_eq!(body["metadata"], json!({"user_id": "u"}));
     assert_eq!(losses, ["temperature", "top_p", "n", "seed", "stop", "response_format", "~service_tier"]);
+}
+
+#[test]
+fn an_answers_schema_is_closed_where_it_is_open() {
+    let mut chat = asking(vec![say(Role::User, "q")]);
+    let schema = json!({"type": "object", "properties": {
+        "list": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+        "any": {"type": "object"},
+        "open": {"type": "object", "properties": {"b": {}}, "additionalProperties": true},
+    }});
+    let output = |schema| Some(Output::Schema { name: Some("n".into()), description: None, schema, strict: None });
+    chat.output = output(schema);
+    assert_eq!(
+        written(&chat, &target()).0["output_config"],
+        json!({"format": {"type": "json_schema", "schema": {"type": "object", "properties": {
+            "list": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false}},
+            "any": {"type": "object"},
+            "open": {"type": "object", "properties": {"b": {}}, "additionalProperties": true},
+        }, "additionalProperties": false}}})
+    );
+    chat.output = output(Value::Null);
+    let (body, losses) = written(&chat, &target());
+    assert!(body.get("output_config").is_none());
+    assert_eq!(losses, ["response_format"]);
 }
 
 #[test]
