@@ -15,6 +15,8 @@ use crate::hub::{BlockKind, Delta, Opaque, Part, Rest};
 use crate::json;
 use crate::usage::Usage;
 
+mod quick;
+
 /// More choices, calls or blocks than any provider has; past it the stream is refused.
 const MAX: u32 = 1024;
 
@@ -139,7 +141,37 @@ impl Decoder {
         Ok(())
     }
 
+    /// Tells the piece of an event that has nothing else; false where the full look is needed.
+    fn quick(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<bool, Failure> {
+        if !self.started {
+            return Ok(false);
+        }
+        let Some(piece) = quick::piece(data) else { return Ok(false) };
+        let Some(choice) = self.choices.get_mut(&piece.choice) else { return Ok(false) };
+        let Some(text) = json::string(data, piece.literal) else { return Ok(false) };
+        let mut teller = Teller { number: piece.choice, choice, out };
+        match piece.place {
+            quick::Place::Content => teller.say(Kind::Text, text.into_owned())?,
+            quick::Place::Reasoning => teller.say(Kind::Thought(None), text.into_owned())?,
+            quick::Place::Refusal => {
+                teller.choice.refused = true;
+                teller.say(Kind::Refusal, text.into_owned())?;
+            }
+            quick::Place::Arguments(index) => {
+                let call = teller.choice.calls.iter().rfind(|call| call.index == Some(index));
+                let Some(block) = call.and_then(|call| call.block) else { return Ok(false) };
+                teller.out.push(Delta::Text { choice: piece.choice, block, text: text.into_owned() });
+                return Ok(true);
+            }
+        }
+        teller.cite();
+        Ok(true)
+    }
+
     fn read(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<(), Failure> {
+        if self.quick(data, out)? {
+            return Ok(());
+        }
         let Some(Value::Object(mut members)) = json::tree(data) else {
             return Err(Failure::bad_gateway("invalid_stream", "The provider's stream has an event that is not JSON."));
         };
