@@ -4,18 +4,17 @@ use serde_json::{Number, Value};
 
 use crate::Dialect;
 use crate::hub::Rest;
-use crate::json;
+use crate::json::{self, build};
 
 /// An object that is being written. [`Object::close`] ends it.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    any: bool,
 }
 
 impl<'a> Object<'a> {
     pub(super) fn open(out: &'a mut Vec<u8>) -> Object<'a> {
         out.push(b'{');
-        Object { out, any: false }
+        Object { out }
     }
 
     /// An object that says its type first.
@@ -27,12 +26,7 @@ impl<'a> Object<'a> {
 
     /// The place for a member's value, which the caller writes whole.
     pub(super) fn at(&mut self, name: &str) -> &mut Vec<u8> {
-        if self.any {
-            self.out.push(b',');
-        }
-        self.any = true;
-        json::quote(name, self.out);
-        self.out.push(b':');
+        build::key(self.out, name);
         self.out
     }
 
@@ -56,13 +50,11 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn number(&mut self, name: &str, number: &Number) {
-        let text = number.to_string();
-        self.raw(name, text.as_bytes());
+        build::number(self.out, name, number);
     }
 
     pub(super) fn count(&mut self, name: &str, count: u64) {
-        let text = count.to_string();
-        self.raw(name, text.as_bytes());
+        build::number(self.out, name, count);
     }
 
     pub(super) fn value(&mut self, name: &str, value: &Value) {
@@ -85,17 +77,12 @@ impl<'a> Object<'a> {
 pub(super) fn append(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::String(text) => json::quote(text, out),
-        other => {
-            // Writing a tree into memory cannot fail: its keys are strings.
-            let _ = serde_json::to_writer(out, other);
-        }
+        other => build::value(out, other),
     }
 }
 
-/// Puts a comma before everything but the first of a list.
+/// The list, behind the comma that is due before its next item.
 pub(super) fn next(list: &mut Vec<u8>) -> &mut Vec<u8> {
-    if !list.is_empty() {
-        list.push(b',');
-    }
+    build::comma(list);
     list
 }
