@@ -193,9 +193,9 @@ fn sampling(chat: &Chat, target: &Target<'_>, plan: &mut Plan, losses: &mut Loss
             return Some(number);
         }
         if usual {
-            losses.hint(name)
+            losses.hint(name);
         } else {
-            losses.lose(name)
+            losses.lose(name);
         }
         None
     };

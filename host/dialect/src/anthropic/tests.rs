@@ -48,10 +48,8 @@ fn events(body: &[u8]) -> Vec<(Option<Vec<u8>>, Vec<u8>)> {
     framer.push(bytes::Bytes::copy_from_slice(body));
     let mut out = Vec::new();
     while let Some(frame) = framer.finish().unwrap() {
-        if let Some(data) = frame.data() {
-            if &data[..] != b"[DONE]" {
-                out.push((frame.event().map(<[u8]>::to_vec), data.to_vec()));
-            }
+        if let Some(data) = frame.data().filter(|data| &data[..] != b"[DONE]") {
+            out.push((frame.event().map(<[u8]>::to_vec), data.to_vec()));
         }
     }
     out

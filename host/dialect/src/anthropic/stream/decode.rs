@@ -213,7 +213,7 @@ impl Decoder {
                 out.extend(opaque.map(|opaque| Delta::Opaque { choice: 0, block: number, opaque }));
             }
             (Kind::Text, "citations_delta") => {
-                out.extend(delta.any("citation").map(|citation| cited(number, citation)))
+                out.extend(delta.any("citation").map(|citation| cited(number, citation)));
             }
             (Kind::Foreign { input, .. }, "input_json_delta") => {
                 input.push_str(&delta.string("partial_json").unwrap_or_default());

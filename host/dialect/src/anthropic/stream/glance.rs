@@ -50,7 +50,7 @@ fn look_at_message(data: &[u8], message: usize, found: &mut Glance) {
         match &*name(data, &member.key) {
             b"usage" => found.usage = usage(data, &value),
             b"content" => {
-                found.content |= json::array(data, value.start).is_some_and(|mut items| items.next().is_some())
+                found.content |= json::array(data, value.start).is_some_and(|mut items| items.next().is_some());
             }
             b"stop_reason" => found.finished += u32::from(data.get(value.start) == Some(&b'"')),
             _ => {}
