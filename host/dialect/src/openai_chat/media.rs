@@ -80,8 +80,7 @@ fn from_url(url: String) -> (Source, Option<String>) {
     match inline {
         Some((mime, data)) => {
             let mime = mime.split(';').next().filter(|mime| !mime.is_empty());
-            let found = (Source::Inline(data.to_owned()), mime.map(str::to_owned));
-            found
+            (Source::Inline(data.to_owned()), mime.map(str::to_owned))
         }
         None => (Source::Url(url), None),
     }

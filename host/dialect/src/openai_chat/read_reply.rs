@@ -71,7 +71,8 @@ fn choice(mut members: Map<String, Value>, position: u32, body: &[u8]) -> Result
     });
     let said = content::message(message.unwrap_or_default(), &mut Calls::default());
     members.retain(|name, value| {
-        !value.is_null() && !(matches!(name.as_str(), "delta") && value.as_object().is_some_and(Map::is_empty))
+        let spent = name == "delta" && value.as_object().is_some_and(Map::is_empty);
+        !value.is_null() && !spent
     });
     if !said.rest.is_empty() {
         members.insert("message".to_owned(), Value::Object(said.rest));

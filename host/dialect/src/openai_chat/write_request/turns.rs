@@ -166,7 +166,7 @@ impl Writer<'_> {
                 self.out.push(b'}');
             }
             Part::Call(_) | Part::Result(_) | Part::Reasoning(_) => {
-                self.losses.lose(format!("messages.{}", kind_of(part)))
+                self.losses.lose(format!("messages.{}", kind_of(part)));
             }
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Writer<'_> {
         build::comma(&mut self.out);
         match value {
             Value::Object(members) if members.get("type").is_some_and(Value::is_string) => {
-                build::value(&mut self.out, value)
+                build::value(&mut self.out, value);
             }
             Value::Object(members) => {
                 self.out.push(b'{');
