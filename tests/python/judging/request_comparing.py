@@ -164,6 +164,16 @@ def spelt(identity, to):
     return re.sub(r"[^A-Za-z0-9_-]", "_", identity) if to == "anthropic" else identity
 
 
+def closed(schema):
+    """Anthropic takes no objects that are open to members of any name, so those that name theirs are closed."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: closed(item) for key, item in schema.items()}
+    return {"additionalProperties": False, **schema} if schema.get("properties") else schema
+
+
 def check_ids(verdict, want, got, to):
     """Ids stay as they were; where there were none, some were made, each once."""
     if not want.ids:
