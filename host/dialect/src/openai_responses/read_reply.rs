@@ -16,9 +16,23 @@ const OWN: Dialect = Dialect::OpenaiResponses;
 /// A response that failed, and what is no response.
 #[allow(clippy::result_large_err, reason = "the one failure type is large, and built only for a call that failed")]
 pub fn read(body: &[u8]) -> Result<Reply, Failure> {
-    super::reply::check(body)?;
-    let Some(Value::Object(mut map)) = json::tree(body) else {
-        return Err(Failure::bad_gateway("invalid_reply", "The provider's reply is nested too deeply to be read."));
+    let good = |map: &Map<String, Value>| {
+        let status = map.get("status").and_then(Value::as_str);
+        map.get("output").is_some_and(Value::is_array)
+            && map.get("error").is_none_or(Value::is_null)
+            && status != Some("failed")
+    };
+    let mut map = match json::tree(body) {
+        Some(Value::Object(map)) if good(&map) => map,
+        other => {
+            // What is wrong, another look at the bytes says best.
+            super::reply::check(body)?;
+            let Some(Value::Object(map)) = other else {
+                let message = "The provider's reply is nested too deeply to be read.";
+                return Err(Failure::bad_gateway("invalid_reply", message));
+            };
+            map
+        }
     };
     let usage = map.get("usage").and_then(count::read);
     let end = end(&map);

@@ -78,3 +78,9 @@ pub(super) fn drop_empty(map: &mut Map<String, Value>) {
         _ => true,
     });
 }
+
+/// What to call a block of another dialect: its type, or the member that stands for one (Gemini).
+pub(super) fn foreign_name(value: &Value) -> &str {
+    let first = || value.as_object().and_then(|map| map.keys().next()).map(String::as_str);
+    value.get("type").and_then(Value::as_str).or_else(first).unwrap_or("part")
+}

@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
+use super::take::foreign_name;
 use crate::Dialect;
 use crate::failure::Failure;
 use crate::hub::{
@@ -122,7 +123,7 @@ impl Writer<'_> {
     }
 
     fn lose_foreign(&mut self, value: &Value) {
-        self.losses.lose(value.get("type").and_then(Value::as_str).unwrap_or("content").to_owned());
+        self.losses.lose(foreign_name(value).to_owned());
     }
 
     fn media(&mut self, media: &Media) -> Result<Option<Value>, Failure> {

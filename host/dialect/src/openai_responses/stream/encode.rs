@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::super::take::foreign_name;
 use super::super::write_reply::{self, Ending, Head};
 use super::item::{self, Block, Call, Input, Says};
 use crate::Dialect;
@@ -245,8 +246,7 @@ impl Encoder {
                 (at, Says::Nothing)
             }
             BlockKind::Foreign(_, value) => {
-                let what = value.get("type").and_then(Value::as_str).unwrap_or("part");
-                self.losses.lose(what.to_owned());
+                self.losses.lose(foreign_name(value).to_owned());
                 (at, Says::Nothing)
             }
         };
