@@ -3,14 +3,12 @@
 //! Items are known by their `output_index` alone: some providers give an item another id in every event. Whatever an item's events left out
 //! is taken from its `done` event, and whatever items had none from the final object, so that each text is told exactly once.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::{count, error, read_reply, take};
+use super::small::Small;
 use crate::Dialect;
 use crate::dialect::Decode;
 use crate::failure::Failure;
@@ -119,36 +117,13 @@ fn index(map: &Map<String, Value>, name: &str) -> Option<u64> {
     map.get(name)?.as_u64()
 }
 
-/// The usual delta, read without a tree: nearly every event of a stream is one.
-#[derive(Deserialize)]
-struct Small<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    delta: Cow<'a, str>,
-    output_index: u64,
-    #[serde(default)]
-    content_index: u64,
-    #[serde(default)]
-    summary_index: u64,
-    #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
-}
-
 impl Decoder {
     /// Takes the event if it is a plain delta; says whether it was.
     fn delta(&mut self, event: Option<&[u8]>, data: &[u8], out: &mut Vec<Delta>) -> bool {
-        if !event.is_none_or(|name| name.ends_with(b".delta")) {
-            return false;
-        }
-        let Ok(small) = serde_json::from_slice::<Small<'_>>(data) else { return false };
-        let Some(kind) = small.kind.as_deref() else { return false };
-        if small.output_index >= MOST || small.logprobs.is_some_and(|list| list.get() != "[]") {
-            return false;
-        }
+        let Some(small) = Small::of(event, data).filter(|small| small.output_index < MOST) else { return false };
         let (content, summary) =
             (Slot::Content(small.content_index.min(MOST)), Slot::Summary(small.summary_index.min(MOST)));
-        let (slot, says) = match kind {
+        let (slot, says) = match &*small.kind {
             "response.output_text.delta" => (content, Says::Text),
             "response.reasoning_text.delta" => (content, Says::Thought),
             "response.reasoning_summary_text.delta" => (summary, Says::Thought),

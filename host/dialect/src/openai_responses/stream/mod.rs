@@ -5,6 +5,7 @@ mod encode;
 mod ending;
 mod glance;
 mod item;
+mod small;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
