@@ -4,24 +4,16 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::fields::{self, Fields};
+use super::fields::Fields;
 use crate::Dialect;
 use crate::hub::{Call, Media, MediaKind, Opaque, Part, Reasoning, Rest, Source, State, Text, ToolResult};
 
-/// Members that say what a part is, each alone.
-const KINDS: [&str; 11] = [
-    "text",
-    "functionCall",
-    "functionResponse",
-    "inlineData",
-    "fileData",
-    "executableCode",
-    "codeExecutionResult",
-    "toolCall",
-    "toolResponse",
-    "thoughtSignature",
-    "thought",
-];
+/// Members that say that a part is one which other dialects have, too.
+const KINDS: [&str; 7] =
+    ["text", "functionCall", "functionResponse", "inlineData", "fileData", "thoughtSignature", "thought"];
+
+/// Members that say that it is one of Google's own.
+const OWN: [&str; 4] = ["executableCode", "codeExecutionResult", "toolCall", "toolResponse"];
 
 /// Makes up ids for the calls that have none, and finds the call that a result without an id belongs to.
 #[derive(Default)]
@@ -95,12 +87,8 @@ pub(super) fn read(value: Value, ids: &mut Ids) -> Option<Part> {
     if members.is_empty() {
         return None;
     }
-    let known = |(key, value): (&String, &Value)| !value.is_null() && KINDS.iter().any(|kind| fields::is(key, kind));
-    if !members.iter().any(known) {
-        return Some(Part::Foreign(Dialect::Gemini, Value::Object(members)));
-    }
     let mut part = Fields::new(members);
-    if ["executableCode", "codeExecutionResult", "toolCall", "toolResponse"].iter().any(|kind| part.has(kind)) {
+    if !part.any(&KINDS) || part.any(&OWN) {
         return Some(Part::Foreign(Dialect::Gemini, Value::Object(part.left())));
     }
     let opaque = signature(&mut part);

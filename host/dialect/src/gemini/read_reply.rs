@@ -38,7 +38,8 @@ pub(super) fn read(body: &[u8]) -> Result<Reply, Failure> {
     choices.sort_by_key(|choice| choice.index);
     if choices.is_empty() {
         // Neither a candidate nor a reason why there is none: nothing was finished.
-        choices.push(blocked(&whole).unwrap_or(Choice { finish: Finish::Cut, ..Choice::default() }));
+        let blocked = whole.get("promptFeedback").and_then(blocked);
+        choices.push(blocked.unwrap_or(Choice { finish: Finish::Cut, ..Choice::default() }));
     }
     Ok(Reply { id, model, created, choices, usage, service_tier, rest: whole.rest() })
 }
@@ -88,9 +89,9 @@ pub(super) fn citations(candidate: &mut Fields) -> Vec<Value> {
     CITING.into_iter().filter_map(take).collect()
 }
 
-/// The one choice of a prompt that was blocked: the filter's words, if it has some, and no others.
-pub(super) fn blocked(whole: &Fields) -> Option<Choice> {
-    let feedback = whole.get("promptFeedback")?.as_object()?;
+/// The one choice of a prompt that was blocked, by its `promptFeedback`: the filter's words, if it has some, and no others.
+pub(super) fn blocked(feedback: &Value) -> Option<Choice> {
+    let feedback = feedback.as_object()?;
     let member = |name: &str| {
         let found = feedback.iter().find(|(key, value)| super::fields::is(key, name) && !value.is_null());
         found.map(|(_, value)| value)

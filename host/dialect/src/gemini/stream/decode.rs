@@ -4,6 +4,7 @@
 //! its last piece, so the endings are told when the body has ended.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 
@@ -17,6 +18,7 @@ use crate::gemini::read_reply::{self, MAX_INDEX};
 use crate::gemini::{error, finish, logprobs, usage};
 use crate::hub::{BlockKind, Delta, Finish, Opaque, Part, Reasoning, Rest};
 use crate::json;
+use crate::text::walk;
 use crate::usage::Usage;
 
 /// More blocks than any model makes.
@@ -69,12 +71,13 @@ impl Decode for Decoder {
             self.fail(failure, out);
             return;
         }
-        let Some(Value::Object(members)) = json::tree(data) else {
+        let start = walk::blank(data, 0);
+        if json::validate(data).is_err() || data.get(start) != Some(&b'{') {
             let message = "The provider sent an event that is not a JSON object.";
             self.fail(Failure::bad_gateway("invalid_event", message), out);
             return;
-        };
-        self.chunk(Fields::new(members), data, out);
+        }
+        self.chunk(data, start, out);
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) {
@@ -108,21 +111,33 @@ impl Decoder {
         out.push(Delta::Failed(Box::new(failure)));
     }
 
-    fn chunk(&mut self, mut chunk: Fields, data: &[u8], out: &mut Vec<Delta>) {
-        let candidates = chunk.list("candidates");
-        let counted = json::field(data, 0, "usageMetadata").and_then(|range| usage::read(data, range));
+    /// Looks where the known members stand; only what is rare becomes a tree.
+    fn chunk(&mut self, data: &[u8], start: usize, out: &mut Vec<Delta>) {
         if !self.started {
             self.started = true;
-            self.start(&mut chunk, out);
+            self.start(data, start, out);
         }
-        if candidates.is_empty() {
-            self.blocked(&chunk, out);
-        }
-        for (position, candidate) in (0..MAX_INDEX).zip(candidates) {
-            let mut candidate = Fields::of(candidate);
-            let index = read_reply::index(&mut candidate).unwrap_or(position);
-            let state = self.choices.entry(index).or_default();
-            state.candidate(index, candidate, &mut self.ids, out);
+        let (mut position, mut counted) = (0, None);
+        walk::members(data, start, |key, at| {
+            if data.get(key.clone()) == Some(b"\"candidates\"") {
+                return walk::items(data, at, |candidate| {
+                    let value = json::value(data, candidate)?;
+                    if position < MAX_INDEX {
+                        self.candidate(data, value.start, position, out);
+                        position += 1;
+                    }
+                    Some(value.end)
+                });
+            }
+            let value = json::value(data, at)?;
+            let end = value.end;
+            if data.get(key) == Some(b"\"usageMetadata\"") {
+                counted = usage::read(data, value);
+            }
+            Some(end)
+        });
+        if position == 0 {
+            self.blocked(data, start, out);
         }
         if let Some(counted) = counted.filter(|counted| self.usage != Some(*counted)) {
             self.usage = Some(counted);
@@ -130,19 +145,51 @@ impl Decoder {
         }
     }
 
-    fn start(&mut self, chunk: &mut Fields, out: &mut Vec<Delta>) {
-        let id = chunk.text("responseId").unwrap_or_default();
-        let model = chunk.text("modelVersion").unwrap_or_default();
-        let created = chunk.text("createTime").and_then(|time| read_reply::seconds(&time));
+    fn candidate(&mut self, data: &[u8], at: usize, position: u32, out: &mut Vec<Delta>) {
+        let given =
+            json::field(data, at, "index").and_then(|range| std::str::from_utf8(data.get(range)?).ok()?.parse().ok());
+        let index = given.map_or(position, |index: u32| index.min(MAX_INDEX));
+        let state = self.choices.entry(index).or_default();
+        let mut left = Map::new();
+        for member in json::object(data, at).into_iter().flatten() {
+            match data.get(member.key.clone()).unwrap_or_default() {
+                b"\"content\"" => {
+                    let parts = json::field(data, member.value.start, "parts");
+                    for part in parts.and_then(|parts| json::array(data, parts.start)).into_iter().flatten() {
+                        state.piece(index, data, part, &mut self.ids, out);
+                    }
+                }
+                b"\"index\"" => {}
+                _ => {
+                    let value = data.get(member.value).and_then(json::tree).unwrap_or(Value::Null);
+                    let key = json::string(data, member.key).unwrap_or_default().into_owned();
+                    left.insert(key, value);
+                }
+            }
+        }
+        if !left.is_empty() {
+            state.beside(index, Fields::new(left), out);
+        }
+    }
+
+    fn start(&mut self, data: &[u8], start: usize, out: &mut Vec<Delta>) {
+        let text = |name: &str| {
+            let text = json::field(data, start, name).and_then(|range| json::string(data, range));
+            text.map(std::borrow::Cow::into_owned)
+        };
+        let id = text("responseId").unwrap_or_default();
+        let model = text("modelVersion").unwrap_or_default();
+        let created = text("createTime").and_then(|time| read_reply::seconds(&time));
         self.ids = Ids::of_reply(&id);
-        let feedback = chunk.get("promptFeedback").cloned();
+        let feedback = json::field(data, start, "promptFeedback").and_then(|range| json::tree(data.get(range)?));
         let rest = feedback.map(|value| Map::from_iter([("promptFeedback".to_owned(), value)])).unwrap_or_default();
         out.push(Delta::Start { id, model, created, rest: Rest::new(Dialect::Gemini, rest) });
     }
 
     /// A prompt that was blocked ends its one candidate.
-    fn blocked(&mut self, chunk: &Fields, out: &mut Vec<Delta>) {
-        let Some(blocked) = read_reply::blocked(chunk) else { return };
+    fn blocked(&mut self, data: &[u8], start: usize, out: &mut Vec<Delta>) {
+        let feedback = json::field(data, start, "promptFeedback").and_then(|range| json::tree(data.get(range)?));
+        let Some(blocked) = feedback.as_ref().and_then(read_reply::blocked) else { return };
         let state = self.choices.entry(0).or_default();
         if state.finish.is_some() {
             return;
@@ -155,30 +202,54 @@ impl Decoder {
 }
 
 impl State {
-    fn candidate(&mut self, index: u32, mut candidate: Fields, ids: &mut Ids, out: &mut Vec<Delta>) {
-        for value in read_reply::parts(&mut candidate) {
-            if self.next >= MAX_BLOCKS {
-                break;
-            }
-            let mut part = match value {
-                Value::Object(members) => Fields::new(members),
-                other => {
-                    part::read(other, ids).into_iter().for_each(|part| self.part(index, part, out));
-                    continue;
-                }
-            };
-            if !self.piece_of_call(index, &mut part, ids, out)
-                && let Some(part) = part::read(Value::Object(part.left()), ids)
-            {
-                self.part(index, part, out);
+    /// One element of `parts`. Nearly all are a text and nothing else.
+    fn piece(&mut self, choice: u32, data: &[u8], range: Range<usize>, ids: &mut Ids, out: &mut Vec<Delta>) {
+        if self.next >= MAX_BLOCKS {
+            return;
+        }
+        let (mut text, mut thought, mut plain) = (None, false, data.get(range.start) == Some(&b'{'));
+        for member in json::object(data, range.start).into_iter().flatten() {
+            match data.get(member.key).unwrap_or_default() {
+                b"\"text\"" if text.is_none() => text = json::string(data, member.value),
+                b"\"thought\"" => thought = data.get(member.value) == Some(b"true"),
+                _ => plain = false,
             }
         }
+        match text {
+            Some(text) if plain => {
+                self.close_call(choice, out);
+                if !text.is_empty() {
+                    self.text(choice, text.into_owned(), thought, None, Rest::default(), out);
+                }
+            }
+            _ => self.rare(choice, data.get(range).and_then(json::tree).unwrap_or(Value::Null), ids, out),
+        }
+    }
+
+    fn rare(&mut self, choice: u32, value: Value, ids: &mut Ids, out: &mut Vec<Delta>) {
+        let part = match value {
+            Value::Object(members) => {
+                let mut part = Fields::new(members);
+                if self.piece_of_call(choice, &mut part, ids, out) {
+                    return;
+                }
+                Value::Object(part.left())
+            }
+            other => other,
+        };
+        if let Some(part) = part::read(part, ids) {
+            self.part(choice, part, out);
+        }
+    }
+
+    /// What a candidate says beside its content.
+    fn beside(&mut self, choice: u32, mut candidate: Fields, out: &mut Vec<Delta>) {
         if let Some(logprobs) = candidate.take("logprobsResult").and_then(logprobs::read) {
-            out.push(Delta::Logprobs { choice: index, logprobs });
+            out.push(Delta::Logprobs { choice, logprobs });
         }
         if let Some(block) = self.text {
             for citation in read_reply::citations(&mut candidate) {
-                out.push(Delta::Citation { choice: index, block, dialect: Dialect::Gemini, citation });
+                out.push(Delta::Citation { choice, block, dialect: Dialect::Gemini, citation });
             }
         }
         let reason = candidate.take("finishReason");
