@@ -352,3 +352,41 @@ fn generated_images_and_foreign_citations() {
     assert_eq!(body["output"][0]["content"][0]["annotations"], annotation);
     assert_eq!(names(&losses, false), ["citations"]);
 }
+
+#[test]
+fn what_openai_would_refuse_is_not_sent() {
+    let search = Tool {
+        name: "search".into(),
+        description: None,
+        kind: ToolKind::Foreign(Dialect::Anthropic, json!({"type": "web_search_20250305"})),
+        namespace: None,
+        rest: Rest::default(),
+    };
+    let result = |id: &str| Part::Result(ToolResult { id: id.into(), parts: vec![said("r")], ..ToolResult::default() });
+    let call = Part::Call(Call { id: "c1".into(), name: "f".into(), arguments: "{".into(), ..Call::default() });
+    let chat = Chat {
+        turns: vec![
+            turn(Role::User, vec![]),
+            turn(Role::Assistant, vec![call]),
+            turn(Role::Tool, vec![result(""), result("")]),
+            turn(Role::User, vec![Part::Foreign(Dialect::Gemini, json!({"executableCode": {}})), said("u")]),
+        ],
+        tools: vec![search],
+        choice: Some(ToolChoice::Required),
+        parallel: Some(true),
+        params: Params {
+            max_tokens: serde_json::Number::from_f64(100.0),
+            presence_penalty: serde_json::Number::from_f64(0.0),
+            frequency_penalty: serde_json::Number::from_f64(0.5),
+            ..Params::default()
+        },
+        ..Chat::default()
+    };
+    let (body, losses) = try_write(&chat, &target()).unwrap();
+    assert_eq!((body.get("tools"), body.get("tool_choice"), body.get("parallel_tool_calls")), (None, None, None));
+    assert_eq!(body["max_output_tokens"].to_string(), "100");
+    assert_eq!((&body["input"][0]["arguments"], &body["input"][1]["call_id"]), (&json!("{"), &json!("c1")));
+    assert_eq!((&body["input"][2]["call_id"], &body["input"][3]["content"][0]["text"]), (&json!("call"), &json!("u")));
+    assert_eq!(names(&losses, false), ["executableCode", "tools.search", "tool_choice", "frequency_penalty"]);
+    assert_eq!(names(&losses, true), ["presence_penalty"]);
+}

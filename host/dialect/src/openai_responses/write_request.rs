@@ -40,14 +40,19 @@ pub fn write(chat: &Chat, target: &Target<'_>) -> Result<(Bytes, Losses), Failur
     }
     map.insert("input".to_owned(), Value::Array(input));
     let tools = tools(chat, &mut losses);
-    if !tools.is_empty() {
+    if tools.is_empty() {
+        // A choice among no tools is refused.
+        if chat.choice.as_ref().is_some_and(|choice| !matches!(choice, ToolChoice::Auto | ToolChoice::None)) {
+            losses.lose("tool_choice");
+        }
+    } else {
         map.insert("tools".to_owned(), Value::Array(tools));
-    }
-    if let Some(choice) = chat.choice.as_ref().and_then(|chosen| choice(chosen, chat, &mut losses)) {
-        map.insert("tool_choice".to_owned(), choice);
-    }
-    if let Some(parallel) = chat.parallel.filter(|_| !chat.tools.is_empty()) {
-        map.insert("parallel_tool_calls".to_owned(), parallel.into());
+        if let Some(choice) = chat.choice.as_ref().and_then(|chosen| choice(chosen, chat, &mut losses)) {
+            map.insert("tool_choice".to_owned(), choice);
+        }
+        if let Some(parallel) = chat.parallel {
+            map.insert("parallel_tool_calls".to_owned(), parallel.into());
+        }
     }
     params(&chat.params, target, &mut map, &mut losses);
     if let Some(thinking) = chat.reasoning.as_ref().and_then(|thinking| reasoning(thinking, target, &mut losses)) {
@@ -159,7 +164,7 @@ fn params(params: &Params, target: &Target<'_>, map: &mut Map<String, Value>, lo
         if raised {
             losses.lose("max_tokens");
         }
-        let most = if raised { LEAST_TOKENS.into() } else { Value::Number(most.clone()) };
+        let most = if raised { LEAST_TOKENS.into() } else { whole(most) };
         map.insert("max_output_tokens".to_owned(), most);
     }
     for (name, value) in [("temperature", &params.temperature), ("top_p", &params.top_p)] {
@@ -172,7 +177,7 @@ fn params(params: &Params, target: &Target<'_>, map: &mut Map<String, Value>, lo
     if params.logprobs == Some(true)
         && let Some(count) = &params.top_logprobs
     {
-        map.insert("top_logprobs".to_owned(), Value::Number(count.clone()));
+        map.insert("top_logprobs".to_owned(), whole(count));
     }
     match &params.user {
         Some(user) if user.chars().count() > LONGEST_USER => losses.hint("user"),
@@ -201,6 +206,13 @@ fn params(params: &Params, target: &Target<'_>, map: &mut Map<String, Value>, lo
         }
     }
     params.odd.iter().for_each(|name: &Cow<'static, str>| losses.lose(name.clone()));
+}
+
+/// Some clients write whole numbers as `100.0`; OpenAI takes integers alone.
+fn whole(number: &serde_json::Number) -> Value {
+    let whole =
+        number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0 && (0.0..9.0e15).contains(value));
+    whole.map_or_else(|| Value::Number(number.clone()), |value| Value::from(value as u64))
 }
 
 fn reasoning(thinking: &Thinking, target: &Target<'_>, losses: &mut Losses) -> Option<Value> {
