@@ -19,6 +19,7 @@ mod client_cancel;
 mod client_framing;
 mod client_loop;
 mod compression;
+mod cross;
 mod demo;
 mod dialects_fuzz;
 mod documents;

@@ -5,6 +5,7 @@ that is used must be in the table of losses.
 """
 
 import json
+import re
 
 from . import forms
 
@@ -80,8 +81,8 @@ def same_words(told, said):
 
 
 def words(text):
-    """Without white space, and without the rest of what is too long for an error."""
-    return " ".join(text.split())[:1500]
+    """Without white space, what looks like a key, and the rest of what is too long for an error."""
+    return " ".join(re.sub(r"sk-[\w*-]+|\[redacted\]", "", text).split())[:1500]
 
 
 def compare_choices(verdict, want, got, to):

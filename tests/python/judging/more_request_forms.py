@@ -42,10 +42,18 @@ def anthropic_block(form, role, block):
     elif kind == "tool_use":
         form.call(block["id"], block["name"], block.get("input"))
     elif kind == "tool_result":
-        inner = blocks(block.get("content"))
-        text = "".join(part["text"] for part in inner if part["type"] == "text")
-        found = [source(part["type"], part) for part in inner if part["type"] in ("image", "document")]
-        form.result(block["tool_use_id"], text, block.get("is_error"), found)
+        inner = [found for part in blocks(block.get("content")) for found in anthropic_inner(part)]
+        text = "".join(found[1] for found in inner if found[0] == "text")
+        form.result(block["tool_use_id"], text, block.get("is_error"), [found for found in inner if found[0] != "text"])
+
+
+def anthropic_inner(part):
+    """A part of a result. Documents that are text belong to its text."""
+    if part["type"] == "text":
+        return [["text", part["text"]]]
+    if part["type"] == "search_result":
+        return [["text", inner["text"]] for inner in part["content"]]
+    return [source(part["type"], part)] if part["type"] in ("image", "document") else []
 
 
 def source(kind, block):

@@ -82,10 +82,11 @@ def generated(client, stream):
         replies = [client.models.generate_content(model="m", contents="hi")]
     else:
         replies = list(client.models.generate_content_stream(model="m", contents="hi"))
-    choices, counts, blocked = {}, None, False
+    choices, counts, blocked = {}, None, None
     for reply in replies:
         counts = reply.usage_metadata or counts
-        blocked |= reply.prompt_feedback is not None and reply.prompt_feedback.block_reason is not None
+        if reply.prompt_feedback is not None and reply.prompt_feedback.block_reason is not None:
+            blocked = {**forms.choice(), "finish": "SAFETY", "refusal": reply.prompt_feedback.block_reason_message or ""}
         for candidate in reply.candidates or []:
             found = choices.setdefault(candidate.index or 0, forms.choice())
             for part in (candidate.content and candidate.content.parts) or []:
@@ -93,7 +94,7 @@ def generated(client, stream):
             if candidate.finish_reason is not None:
                 found["finish"] = candidate.finish_reason.value
     if blocked and not choices:
-        choices[0] = {**forms.choice(), "finish": "SAFETY"}
+        choices[0] = blocked
     for found in choices.values():
         # The client cannot tell a stream that broke off from one that ended.
         found["finish"] = found["finish"] or ("cut" if stream else None)

@@ -18,7 +18,8 @@ class Form:
         self.system, self.turns, self.tools, self.params = [], [], {}, {}
         self.choice, self.output = None, None
         self.ids = []
-        self.waiting = {}
+        # Calls by what results may name, and those that were answered.
+        self.waiting, self.answered = {}, set()
 
     def add(self, role, item):
         if item[0] == "text" and not item[1]:
@@ -39,8 +40,10 @@ class Form:
         self.add("assistant", ["call", len(self.ids) - 1, name, forms.arguments(source)])
 
     def result(self, key, text, error=False, media=()):
-        refs = self.waiting.get(key) or [None]
-        ref = refs.pop(0) if len(refs) > 1 else refs[0]
+        """`key`: what the result says it answers; the oldest call without a result where it says nothing."""
+        refs = range(len(self.ids)) if key is None else self.waiting.get(key, [None])
+        ref = next((ref for ref in refs if ref not in self.answered), refs[-1] if refs else None)
+        self.answered.add(ref)
         self.add("user", ["result", ref, parsed(text), bool(error)])
         for item in media:
             self.add("user", item)

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use super::{write_config, write_part};
 use crate::Dialect;
 use crate::failure::Failure;
-use crate::hub::{Asked, Call, Chat, Losses, Media, Opaque, Part, Reasoning, Rest, Role, Target, ToolResult, Turn};
+use crate::hub::{
+    Asked, Call, Chat, Losses, Media, Opaque, Part, Reasoning, Rest, Role, Source, Target, ToolResult, Turn,
+};
 use crate::json::build as put;
 
 /// What Google documents for a call whose signature is not at hand, for instance one that another model made.
@@ -208,6 +210,7 @@ impl<'a> Writer<'a> {
                     texts.push(text.text.as_str());
                 }
                 Part::Refusal(text) => texts.push(text),
+                Part::Media(Media { source: Source::Text(text), .. }) => texts.push(text),
                 Part::Media(one) => inside.push(one),
                 _ => self.losses.lose("tool result"),
             }

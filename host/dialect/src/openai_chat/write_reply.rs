@@ -25,10 +25,20 @@ pub(super) fn write(reply: &Reply, asked: &Asked) -> (Bytes, Losses) {
         build::key(&mut out, "usage");
         self::usage(usage, &mut out);
     }
-    build::maybe_text(&mut out, "service_tier", reply.service_tier.as_deref());
+    build::maybe_text(&mut out, "service_tier", tier(reply));
     build::members(&mut out, reply.rest.of(OWN).filter(|(name, _)| *name != "service_tier"));
     out.push(b'}');
     (Bytes::from(out), losses)
+}
+
+/// OpenAI's clients know a closed list of tiers; what a chat provider calls its own is repeated.
+fn tier(reply: &Reply) -> Option<&str> {
+    let own = reply.rest.of(OWN).next().is_some();
+    match reply.service_tier.as_deref()? {
+        "standard" if !own => Some("default"),
+        tier if own || matches!(tier, "auto" | "default" | "flex" | "scale" | "priority") => Some(tier),
+        _ => None,
+    }
 }
 
 /// What a reply and each chunk of a stream begin with.

@@ -6,7 +6,7 @@ use super::super::{OWN, thoughts};
 use super::{Writer, content_part, refuse};
 use crate::Dialect;
 use crate::failure::Failure;
-use crate::hub::{Asked, Call, Opaque, Part, Reasoning, Role, State, Text, ToolResult, Turn};
+use crate::hub::{Asked, Call, Opaque, Part, Reasoning, Role, Source, State, Text, ToolResult, Turn};
 use crate::json::build;
 
 impl Writer<'_> {
@@ -271,11 +271,11 @@ impl Writer<'_> {
         let Part::Result(ToolResult { id, parts, error, rest, .. }) = part else { return Ok(()) };
         self.open("tool");
         build::text(&mut self.out, "tool_call_id", id);
-        let texts = |part: &&Part| self.target.canonical || !matches!(part, Part::Media(_));
-        let inside: Vec<&Part> = parts.iter().filter(texts).collect();
-        if !self.target.canonical {
-            shown.extend(parts.iter().filter(|part| matches!(part, Part::Media(_))));
-        }
+        // A document that is text can stand inside; other media cannot, for a provider.
+        let outside = |part: &Part| matches!(part, Part::Media(media) if !matches!(media.source, Source::Text(_)));
+        let (beside, inside): (Vec<&Part>, Vec<&Part>) =
+            parts.iter().partition(|part| !self.target.canonical && outside(part));
+        shown.extend(beside);
         self.content(&inside, true)?;
         build::members(&mut self.out, rest.of(OWN));
         self.losses.beside(rest, OWN);
