@@ -30,7 +30,11 @@ pub(super) fn read(body: &[u8]) -> Result<Reply, Failure> {
     let created = whole.text("createTime").and_then(|time| seconds(&time));
     let mut service_tier = None;
     if let Some(mut counted) = whole.fields("usageMetadata") {
-        service_tier = counted.text("serviceTier").map(|tier| tier.to_ascii_lowercase());
+        service_tier = counted.text("serviceTier").map(|tier| match tier.to_ascii_lowercase().as_str() {
+            // As the other dialects call it.
+            "standard" => "default".to_owned(),
+            other => other.to_owned(),
+        });
     }
     let candidates = whole.list("candidates");
     let mut choices: Vec<Choice> =

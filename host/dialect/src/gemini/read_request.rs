@@ -67,7 +67,8 @@ pub(super) fn read_members(mut body: Fields, said: &Said) -> Result<Chat, Failur
     if let Some(generation) = body.fields("generationConfig") {
         config::read_generation(generation, &mut chat, &mut rest);
     }
-    chat.params.service_tier = body.text("serviceTier").map(|tier| tier.to_ascii_lowercase());
+    let tier = body.text("serviceTier").map(|tier| tier.to_ascii_lowercase());
+    chat.params.service_tier = tier.filter(|tier| tier != "standard");
     let mut left = body.left();
     left.append(&mut rest);
     chat.rest = Rest::new(Dialect::Gemini, left);

@@ -277,8 +277,9 @@ fn budget(thinking: &Thinking, losses: &mut Losses, out: &mut Vec<u8>) {
 pub(super) fn beside(chat: &Chat, losses: &mut Losses, out: &mut Vec<u8>) {
     let params = &chat.params;
     match params.service_tier.as_deref() {
-        Some(tier @ ("standard" | "flex" | "priority")) => put::text(out, "serviceTier", tier),
-        Some("auto" | "default") | None => {}
+        Some(tier @ ("flex" | "priority")) => put::text(out, "serviceTier", tier),
+        // What goes without saying; Vertex has no place for it.
+        Some("auto" | "default" | "standard") | None => {}
         Some(_) => losses.hint("service_tier"),
     }
     if params.user.is_some() {

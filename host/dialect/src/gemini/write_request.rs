@@ -87,6 +87,9 @@ impl<'a> Writer<'a> {
         put::key(&mut self.out, "contents");
         self.out.push(b'[');
         let speaks = speaks(chat);
+        if !speaks && chat.turns.iter().any(|turn| !turn.parts.is_empty()) {
+            self.losses.lose("messages.role");
+        }
         let (mut role, mut start) = (None, None);
         // Media of results, to stand behind the last result of their content.
         let mut media: Vec<&'a Media> = Vec::new();
