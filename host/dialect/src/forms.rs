@@ -30,6 +30,9 @@ impl Dialect {
             // What was sent to the client has been looked at before.
             any |= told.drain(..).all(|delta| assembler.push(delta).is_ok());
         }
+        // Some dialects tell how it ended only then. That the stream was not complete is no news here.
+        decoder.end(&mut told);
+        let _ = told.drain(..).all(|delta| assembler.push(delta).is_ok());
         any.then(|| self.api().write_reply(&assembler.finish(), &Asked::default()).0)
     }
 

@@ -402,3 +402,20 @@ fn what_is_no_reply_is_told_as_what_it_is() {
         assert!(Api.read_reply(body.as_bytes()).is_err());
     }
 }
+
+#[test]
+fn frames_that_were_kept_tell_the_whole_reply() {
+    let reply = foreign_reply();
+    let frames: Vec<bytes::Bytes> = encode(&tell(&reply), true)
+        .split_inclusive("\r\n\r\n")
+        .map(|frame| bytes::Bytes::from(frame.to_owned()))
+        .collect();
+    let whole = Dialect::Gemini.assemble(frames.clone(), 1 << 20).unwrap();
+    let told = Api.read_reply(&whole).unwrap();
+    assert_eq!(
+        told.choices.iter().map(|choice| choice.finish.clone()).collect::<Vec<_>>(),
+        [Finish::ToolCalls, Finish::ContentFilter]
+    );
+    let cut = Dialect::Gemini.assemble(frames[..2].to_vec(), 1 << 20).unwrap();
+    assert_eq!(Api.read_reply(&cut).unwrap().choices[0].finish, Finish::Other("OTHER".into()));
+}

@@ -201,7 +201,7 @@ fn words(value: &Value, found: &mut Vec<String>) {
                             "text" | "code" | "output" | "description" | "blockReasonMessage" | "renderedContent"
                         ) =>
                     {
-                        found.push(text.replace('\u{1e}', "\u{fffd}"))
+                        found.push(text.replace('\u{1e}', "\u{fffd}"));
                     }
                     _ => words(value, found),
                 }
