@@ -473,3 +473,17 @@ fn texts_parts_and_thoughts_of_one_content() {
     let spoken = message(json!({"content": null, "audio": {"id": "a", "data": "AAAA", "transcript": "Hi."}}), "stop");
     assert_eq!(texts(&spoken.choices[0].parts), ["Hi."]);
 }
+
+#[test]
+fn openai_itself_gets_no_media_that_it_refuses() {
+    let part = |part: Value| read(json!({"messages": [{"role": "user", "content": [part]}]}));
+    let video = part(json!({"type": "video_url", "video_url": {"url": "https://a.example/v.mp4"}}));
+    let file = part(json!({"type": "file", "file": {"file_data": "https://a.example/f.pdf"}}));
+    let openai = Target { openai_extras: true, ..Target::default() };
+    for (chat, target, refused) in
+        [(&video, &openai, true), (&video, &Target::default(), false), (&file, &Target::default(), true)]
+    {
+        let failure = Api.write_request(chat, target).err();
+        assert_eq!(failure.and_then(|failure| failure.code).as_deref(), refused.then_some("unsupported_media"));
+    }
+}

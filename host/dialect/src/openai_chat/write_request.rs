@@ -335,18 +335,23 @@ fn effort<'a>(thinking: &'a Thinking, target: &Target<'_>) -> Option<&'a str> {
 }
 
 /// Media that a provider of this format cannot be told; the refusal says what would help.
-fn refuse(media: &Media) -> Option<Failure> {
+fn refuse(media: &Media, openai: bool) -> Option<Failure> {
     let what = match &media.source {
+        _ if openai && media.kind == crate::hub::MediaKind::Video => {
+            return Some(unsupported("video", "Choose a model of a provider that takes it."));
+        }
+        Source::Url(_) if openai && media.kind == crate::hub::MediaKind::Audio => "sound by its address",
         Source::Url(_) if media.kind == crate::hub::MediaKind::File => "a file by its address",
         Source::Id(_) if media.kind != crate::hub::MediaKind::File => {
             "an uploaded file by its id as this kind of media"
         }
         _ => return None,
     };
-    Some(Failure::invalid(
-        "unsupported_media",
-        format!("The target cannot be given {what}. Send the content itself, in base64."),
-    ))
+    Some(unsupported(what, "Send the content itself, in base64."))
+}
+
+fn unsupported(what: &str, help: &str) -> Failure {
+    Failure::invalid("unsupported_media", format!("The target cannot be given {what}. {help}"))
 }
 
 /// A part as it stands in a content list.

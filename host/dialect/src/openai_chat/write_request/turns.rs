@@ -140,7 +140,7 @@ impl Writer<'_> {
                     return Ok(());
                 }
                 if !self.target.canonical
-                    && let Some(refusal) = refuse(media)
+                    && let Some(refusal) = refuse(media, self.target.openai_extras)
                 {
                     return Err(refusal);
                 }
