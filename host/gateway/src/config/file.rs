@@ -147,6 +147,12 @@ pub(super) struct Provider {
     pub(super) models: Vec<String>,
     /// Whether to ask for the usage of streams whose client did not ask; the client does not see it.
     pub(super) meter: bool,
+    /// What happens to parameters of a translated call that the model cannot be told.
+    pub(super) params: Params,
+    /// Where in Azure it is, for `azure` and what is like it.
+    pub(super) azure: Option<Azure>,
+    /// Where in Google Cloud it is, for `vertex` and what is like it.
+    pub(super) vertex: Option<Vertex>,
     /// Further headers of every request to it; values may be secrets.
     pub(super) headers: Named<SecretText>,
     /// How long to wait for it.
@@ -164,10 +170,88 @@ impl Default for Provider {
             keys: None,
             models: Vec::new(),
             meter: true,
+            params: Params::Warn,
+            azure: None,
+            vertex: None,
             headers: Named::default(),
             timeouts: Timeouts::default(),
             limits: ProviderLimits::default(),
         }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Params {
+    /// They are left out, and named in the header `x-sluice-dropped` and the log.
+    Warn,
+    /// They are left out, and named in the log alone.
+    Drop,
+    /// The call is refused, unless they are mere hints.
+    Reject,
+}
+
+impl From<Params> for sluice_dialect::hub::Policy {
+    fn from(params: Params) -> Self {
+        match params {
+            Params::Warn => sluice_dialect::hub::Policy::Warn,
+            Params::Drop => sluice_dialect::hub::Policy::Drop,
+            Params::Reject => sluice_dialect::hub::Policy::Reject,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Azure {
+    /// The resource's name, of which the address is made; `base_url` in its place is for other addresses.
+    pub(super) resource: Option<String>,
+    /// The version of the older form of addresses, with deployments in them. Without it: Azure's `v1`, which needs none.
+    pub(super) api_version: Option<String>,
+    /// Deployments by the model names that clients say; a name that is not here is a deployment's own.
+    pub(super) deployments: Named<String>,
+    /// The tenant of Microsoft Entra, for a token in place of a key. With `client_id` and `client_secret`.
+    pub(super) tenant_id: Option<String>,
+    /// The application's id there.
+    pub(super) client_id: Option<String>,
+    /// The application's secret.
+    pub(super) client_secret: Option<SecretText>,
+    /// Where tokens are asked for.
+    #[schemars(regex(pattern = r"^https?://"))]
+    pub(super) authority: String,
+}
+
+impl Default for Azure {
+    fn default() -> Self {
+        Azure {
+            resource: None,
+            api_version: None,
+            deployments: Named::default(),
+            tenant_id: None,
+            client_id: None,
+            client_secret: None,
+            authority: "https://login.microsoftonline.com".to_owned(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Vertex {
+    /// The project that calls are made in. Without it: the service account's own.
+    pub(super) project: Option<String>,
+    /// The region, or `global`.
+    pub(super) location: String,
+    /// The file of a service account, relative to this file. Without it: the file that `GOOGLE_APPLICATION_CREDENTIALS` of the environment
+    /// names, else the identity of this machine or cluster (workload identity), which the metadata server knows.
+    pub(super) credentials: Option<String>,
+    /// The metadata server's name and port. Without it: Google's.
+    pub(super) metadata_host: Option<String>,
+}
+
+impl Default for Vertex {
+    fn default() -> Self {
+        Vertex { project: None, location: "us-central1".to_owned(), credentials: None, metadata_host: None }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use sluice_dialect::Dialect;
+use sluice_dialect::hub::Policy;
 
 use super::secret::Secret;
 use crate::providers::table::{Auth, Quirk, Row};
@@ -128,6 +129,14 @@ pub struct Provider {
     pub quirks: &'static [Quirk],
     /// The built-in provider that it is, or is like.
     pub row: Option<&'static Row>,
+    /// Where in a cloud it is, for those whose addresses say it.
+    pub place: Option<Place>,
+    /// Where its tokens come from, in place of keys.
+    pub tokens: Option<TokenSource>,
+    /// Models and what the provider calls them.
+    pub deployments: Vec<(String, String)>,
+    /// What happens to parameters that it cannot be told.
+    pub params: Policy,
     /// May be empty: then requests carry no credentials.
     pub keys: Vec<ProviderKey>,
     /// Models listed by the operator, for bare names and `/v1/models`.
@@ -138,6 +147,45 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeouts: Timeouts,
     pub limits: ProviderLimits,
+}
+
+/// What the addresses of a cloud's provider say beside the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// With a version, the addresses of deployments, as Azure had them first; without, those of its `v1`.
+    Azure { api_version: Option<String> },
+    Vertex { project: String, location: String },
+}
+
+/// Who gives tokens, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// Microsoft Entra, to an application with a secret. `authority`: an address without a trailing slash.
+    Entra { authority: String, tenant: String, client_id: String, secret: Secret },
+    /// Google, to a service account that signs for itself. `key`: PEM.
+    ServiceAccount { email: String, key: Secret, token_uri: String },
+    /// The metadata server of a machine or a cluster of Google's.
+    Metadata { host: String },
+}
+
+impl TokenSource {
+    /// For records, in place of a key's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TokenSource::Entra { .. } => "entra",
+            TokenSource::ServiceAccount { .. } => "service-account",
+            TokenSource::Metadata { .. } => "metadata",
+        }
+    }
+
+    /// Who does not give one, for the client.
+    pub fn whose(&self) -> &'static str {
+        match self {
+            TokenSource::Entra { .. } => "Microsoft Entra gave none for `azure.client_id`",
+            TokenSource::ServiceAccount { .. } => "Google gave none for the service account",
+            TokenSource::Metadata { .. } => "this machine has no Google identity; name a service account's file",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

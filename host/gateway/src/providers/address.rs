@@ -4,7 +4,9 @@ use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluice_dialect::Dialect;
 
+use super::table::Auth;
 use crate::config;
+use crate::config::Place;
 use crate::exchange::split_version;
 
 /// What stands in a model's name as it is. A slash or a colon would change the path's meaning.
@@ -15,6 +17,8 @@ pub struct Addresses {
     chat: Vec<(Dialect, Chat)>,
     /// As configured, without a trailing slash.
     base: String,
+    /// What stands before a raw path without a version, for providers with paths of their own.
+    raw: String,
     /// The client's version counts, since the provider has several beside each other (Anthropic, Gemini); elsewhere it is part of the address.
     versions: bool,
 }
@@ -32,9 +36,10 @@ impl Addresses {
     /// An address that is none.
     pub fn new(provider: &config::Provider) -> Result<Addresses, String> {
         let base = provider.base.to_string();
+        let place = provider.place.as_ref();
         let mut chat = Vec::with_capacity(provider.dialects.len());
         for (dialect, template) in &provider.dialects {
-            let text = join(&base, template);
+            let text = place.map_or_else(|| join(&base, template), |place| place.chat(&base, *dialect, template));
             let one = if text.contains('{') {
                 Chat::Each(text)
             } else {
@@ -45,7 +50,8 @@ impl Addresses {
             chat.push((*dialect, one));
         }
         let versions = matches!(provider.dialects.first(), Some((Dialect::Anthropic | Dialect::Gemini, _)));
-        Ok(Addresses { chat, base, versions })
+        let raw = place.map_or_else(|| base.clone(), |place| place.raw(&base));
+        Ok(Addresses { chat, base, raw, versions })
     }
 
     /// `None` for what is no address, and for a dialect that is not spoken.
@@ -57,7 +63,10 @@ impl Addresses {
             Chat::Each(template) => filled(template, dialect, model, stream)?,
         };
         let gemini = dialect == Dialect::Gemini;
-        let kept = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !gemini || !says_alt(pair));
+        // Azure's version is of the address that the row makes, not of the client's.
+        let kept = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| {
+            !pair.starts_with("api-version=") && !(gemini && says_alt(pair))
+        });
         let own = (gemini && stream).then_some("alt=sse");
         with_query(text, own.into_iter().chain(kept)).parse().ok()
     }
@@ -68,9 +77,21 @@ impl Addresses {
         let text = if self.versions && !version.is_empty() {
             format!("{}{path}", without_version(&self.base))
         } else {
-            format!("{}{tail}", self.base)
+            format!("{}{tail}", self.raw)
         };
         with_query(text, query.into_iter().flat_map(|query| query.split('&'))).parse().ok()
+    }
+}
+
+/// Where a provider lists its models; `None` where it has no such list.
+pub fn listing(provider: &config::Provider) -> Option<String> {
+    let base = provider.base.to_string();
+    match (provider.auth, provider.dialects.first()?.0) {
+        (Auth::Google, _) => None,
+        (Auth::ApiKey, _) => Some(join(&base, "/openai/v1/models")),
+        (_, Dialect::Anthropic) => Some(join(&base, "/v1/models?limit=1000")),
+        (_, Dialect::Gemini) => Some(join(&base, "/v1beta/models?pageSize=1000")),
+        _ => Some(format!("{base}/models")),
     }
 }
 
@@ -103,6 +124,28 @@ fn with_query<'a>(mut text: String, pairs: impl Iterator<Item = &'a str>) -> Str
         text.push_str(pair);
     }
     text
+}
+
+impl Place {
+    fn chat(&self, base: &str, dialect: Dialect, template: &str) -> String {
+        match self {
+            Place::Azure { api_version: Some(version) } if dialect == Dialect::OpenaiChat => {
+                let root = join(base, "/openai/v1").trim_end_matches("/v1").to_owned();
+                format!("{root}/deployments/{{model}}/chat/completions?api-version={version}")
+            }
+            Place::Azure { .. } => join(base, template),
+            Place::Vertex { project, location } => {
+                join(base, &template.replace("{project}", project).replace("{location}", location))
+            }
+        }
+    }
+
+    fn raw(&self, base: &str) -> String {
+        match self {
+            Place::Azure { .. } => join(base, "/openai/v1"),
+            Place::Vertex { project, location } => join(base, &format!("/v1/projects/{project}/locations/{location}")),
+        }
+    }
 }
 
 /// The address and what follows it, where either may hold what the other has: a version at the end of the address gives way to the one of

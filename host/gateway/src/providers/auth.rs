@@ -32,6 +32,13 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// A token, in the way that all of them travel.
+    pub(super) fn token(name: &'static str, token: &str) -> Result<Credential, String> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "the token fits into no header")?;
+        value.set_sensitive(true);
+        Ok(Credential { name: name.into(), header: AUTHORIZATION, value })
+    }
+
     /// Puts it into a request's headers, in place of what the configuration's `headers:` may have put there.
     pub fn authorize(&self, headers: &mut HeaderMap) {
         headers.insert(self.header.clone(), self.value.clone());

@@ -14,6 +14,7 @@ pub mod listing;
 pub mod proxy;
 pub mod table;
 pub mod tls;
+pub mod token;
 
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub struct Provider {
     pub config: config::Provider,
     addresses: Addresses,
     pub credentials: auth::Credentials,
+    /// In place of keys.
+    tokens: Option<token::Tokens>,
     /// What the provider itself says it serves.
     pub listing: Listing,
     pub metrics: ProviderMetrics,
@@ -52,7 +55,9 @@ impl Provider {
         let credentials = auth::Credentials::new(config.auth, &config.keys)?;
         let listing = listings.of(&config, &credentials, way);
         let metrics = metrics.provider(&config.name);
-        Ok(Provider { name: Arc::from(config.name.as_str()), addresses, credentials, listing, metrics, config })
+        let tokens = config.tokens.clone().map(|source| token::Tokens::new(source, way));
+        let name = Arc::from(config.name.as_str());
+        Ok(Provider { name, addresses, credentials, tokens, listing, metrics, config })
     }
 
     /// Whether calls of that dialect pass without translation.
@@ -80,13 +85,20 @@ impl Provider {
     ///
     /// # Errors
     /// No key may be used for the model, or no token can be had.
-    #[allow(clippy::unused_async, reason = "tokens are fetched")]
     pub async fn credential(&self, model: &str) -> Result<Option<auth::Credential>, Failure> {
+        if let Some(tokens) = &self.tokens {
+            return tokens.credential().await.map(Some);
+        }
         let chosen = self.credentials.choose(model).map_err(|detail| {
             let message = format!("No key of the provider `{}` may be used for this model.", self.name);
             Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
         })?;
         Ok(chosen.cloned())
+    }
+
+    /// What the provider calls a model where the configuration says so (Azure's deployments).
+    pub fn deployment<'a>(&'a self, model: &'a str) -> &'a str {
+        self.config.deployments.iter().find(|(name, _)| name == model).map_or(model, |(_, deployment)| deployment)
     }
 
     /// Where a raw request goes: the provider's address with the path and query of the client.
@@ -99,7 +111,7 @@ impl Provider {
 
     /// What a writer of requests must know of the model here.
     pub fn target<'a>(&'a self, dialect: Dialect, model: &'a str) -> Target<'a> {
-        facts::target(&self.name, self.config.quirks, dialect, model)
+        Target { policy: self.config.params, ..facts::target(&self.name, self.config.quirks, dialect, model) }
     }
 }
 

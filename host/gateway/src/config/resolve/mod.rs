@@ -5,6 +5,7 @@
 
 mod aliases;
 mod client_keys;
+mod cloud;
 mod network;
 mod plugins;
 mod providers;

@@ -43,7 +43,8 @@ impl Context<'_> {
             self.provider_name(&name, at.name(&name));
             out.extend(self.provider(name, provider, at));
         }
-        for row in ROWS.iter().filter(|row| !names.contains(&row.name)) {
+        // A provider whose address is the customer's own is on only by an entry.
+        for row in ROWS.iter().filter(|row| !names.contains(&row.name) && !row.base_url.contains('{')) {
             if let Some(key) = self.environment_key(row) {
                 let provider = file::Provider { like: Some(row.name.to_owned()), ..file::Provider::default() };
                 let named = self.provider(row.name.to_owned(), provider, At::nowhere());
@@ -83,13 +84,21 @@ impl Context<'_> {
         let dialects =
             self.dialects(&name, written.dialect, model_row, name_at, excused || at.key("dialect").is_broken());
         let url_at = at.key("base_url");
-        let base = match (&written.base_url, model_row) {
+        let keyed = written.keys.as_ref().is_some_and(|keys| !keys.is_empty());
+        let cloud = self.cloud(written.azure, written.vertex, model_row, keyed, at);
+        let built_in = match &cloud.base_url {
+            Some(base) => Some(base.as_str()),
+            None => model_row.map(|row| row.base_url).filter(|base| !base.contains('{')),
+        };
+        let base = match (&written.base_url, built_in) {
             (Some(text), _) => base_url(text).map_err(|message| self.report.error(url_at.place(), message)).ok(),
-            (None, Some(row)) => base_url(row.base_url).ok(),
+            (None, Some(text)) => base_url(text).ok(),
             (None, None) => {
                 if !excused && !url_at.is_broken() {
                     let message = format!("provider `{}` has no address", shorten(&name));
-                    self.report.suggest(name_at.place(), message, "add `base_url: http://HOST:PORT/v1`");
+                    let azure = model_row.is_some_and(|row| row.auth == Auth::ApiKey);
+                    let add = if azure { "add `azure: { resource: NAME }`" } else { "add `base_url: http://HOST:PORT/v1`" };
+                    self.report.suggest(name_at.place(), message, add);
                 }
                 None
             }
@@ -98,6 +107,7 @@ impl Context<'_> {
         let keys = match written.keys {
             Some(keys) => self.provider_keys(keys, at.key("keys")),
             None if at.key("keys").is_broken() => Vec::new(),
+            None if cloud.tokens.is_some() => Vec::new(),
             None => self.keys_of_row(&name, model_row, own_url, name_at),
         };
         self.patterns(&written.models, at.key("models"));
@@ -112,6 +122,10 @@ impl Context<'_> {
             auth,
             quirks,
             row: model_row,
+            place: cloud.place,
+            tokens: cloud.tokens,
+            deployments: cloud.deployments,
+            params: written.params.into(),
             keys,
             models: written.models,
             meter: written.meter && !quirks.contains(&Quirk::NoStreamOptions),

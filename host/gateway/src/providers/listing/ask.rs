@@ -10,10 +10,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response, Url};
 use rustls::ClientConfig;
+use sluice_dialect::Dialect;
 
 use super::DEADLINE;
 use super::models::Models;
 use crate::config::{self, Network};
+use crate::providers::address;
 use crate::providers::auth::{Credential, Credentials};
 use crate::providers::client::describe;
 use crate::providers::clients::Way;
@@ -25,14 +27,14 @@ const LARGEST: usize = 8 * 1024 * 1024;
 
 /// Why there is no list, in words for the log: no secret and no address.
 #[derive(Debug)]
-pub(super) struct Trouble(pub(super) String);
+pub(in crate::providers) struct Trouble(pub(in crate::providers) String);
 
 /// The client of all questions under the same network settings. It is made with the first of them: most gateways are never asked.
 #[derive(Default)]
 pub struct Asker(OnceLock<Result<Client, String>>);
 
 impl Asker {
-    fn client(&self, way: &Way) -> Result<&Client, Trouble> {
+    pub(in crate::providers) fn client(&self, way: &Way) -> Result<&Client, Trouble> {
         self.0.get_or_init(|| make(way)).as_ref().map_err(|error| Trouble(error.clone()))
     }
 }
@@ -76,7 +78,8 @@ fn proxy_of(scheme: &'static str, network: &Network) -> Option<Proxy> {
 /// The question to one provider.
 pub(super) struct Ask {
     pub(super) name: String,
-    url: String,
+    /// `None` for a provider that has no list.
+    url: Option<String>,
     headers: HeaderMap,
     /// Tried in turn, as long as the provider refuses them; empty for a provider without keys.
     keys: Vec<Credential>,
@@ -91,12 +94,16 @@ impl Ask {
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());
         }
-        let url = format!("{}/models", provider.base);
+        if provider.dialects.first().is_some_and(|(dialect, _)| *dialect == Dialect::Anthropic) {
+            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        }
+        let url = address::listing(provider);
         Ask { name: provider.name.clone(), url, headers, keys: credentials.to_list(), way }
     }
 
     /// The provider's models; none where it has no list to give.
     pub(super) async fn fetch(&self) -> Result<Models, Trouble> {
+        let Some(url) = &self.url else { return Ok(Models::default()) };
         let client = self.way.asker.client(&self.way)?;
         let mut keys = self.keys.iter();
         let mut key = keys.next();
@@ -106,7 +113,7 @@ impl Ask {
                 key.authorize(&mut headers);
             }
             let response = client
-                .get(&self.url)
+                .get(url)
                 .headers(headers)
                 .send()
                 .await

@@ -90,6 +90,8 @@ impl Entry {
             _ => return None,
         };
         let name = ["id", "name", "model"].iter().find_map(|key| fields.get(*key)?.as_str().map(str::to_owned))?;
+        // Gemini's own spelling of every name.
+        let name = name.strip_prefix("models/").map_or_else(|| name.clone(), str::to_owned);
         if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
             return None;
         }
