@@ -6,8 +6,11 @@ use sluice_dialect::failure::{Blame, Failure};
 use super::keys::{Caller, Keys};
 use crate::config::{Clients, Secret};
 
-/// Where a virtual key may stand beside `Authorization`, which goes first.
-const PLACES: &[&str] = &["x-api-key"];
+/// Where clients of each dialect put their key, beside `Authorization`, which goes before these.
+const PLACES: &[&str] = &["x-api-key", "x-goog-api-key", "api-key"];
+
+/// Sluice's own place, and the one that users of Bifrost have in their code.
+const OWN: &[&str] = &["x-sluice-key", "x-bf-vk"];
 
 /// The caller of a request. `Ok(None)`: anonymous, where that is allowed; the server's loopback rules then apply.
 ///
@@ -42,7 +45,12 @@ pub fn admin(token: Option<&Secret>, headers: &HeaderMap) -> Result<bool, Failur
     Err(unauthorized("This page needs the admin token, as `Authorization: Bearer TOKEN`."))
 }
 
+/// Sluice's own places go first: whoever writes them means them, while the others are filled by clients out of habit.
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+    let own = OWN.iter().find_map(|place| headers.get(*place));
+    if let Some(own) = own {
+        return Some(own.as_bytes().trim_ascii());
+    }
     let bearer = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).and_then(|value| {
         let (scheme, rest) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
@@ -82,7 +90,15 @@ mod tests {
     #[test]
     fn a_key_is_taken_from_every_place() {
         for (name, value) in
-            [("authorization", "Bearer sk-one"), ("authorization", "bearer  sk-one "), ("x-api-key", "sk-one")]
+            [
+                ("authorization", "Bearer sk-one"),
+                ("authorization", "bearer  sk-one "),
+                ("x-api-key", "sk-one"),
+                ("x-goog-api-key", "sk-one"),
+                ("api-key", "sk-one"),
+                ("x-sluice-key", "sk-one"),
+                ("x-bf-vk", "sk-one"),
+            ]
         {
             let caller = caller(&keys(), Clients::Keys, &headers(name, value)).unwrap().unwrap();
             assert_eq!(&*caller.key, "app", "{name}: {value}");

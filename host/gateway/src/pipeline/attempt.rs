@@ -105,7 +105,7 @@ fn request(
     reads: bool,
 ) -> Request<Bytes> {
     let mut out = HeaderMap::with_capacity(16);
-    headers::to_provider(&call.headers, &mut out);
+    headers::to_provider(&call.headers, Dialect::OpenaiChat, Dialect::OpenaiChat, &mut out);
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accepts = if reads { None } else { call.headers.get(header::ACCEPT_ENCODING).cloned() };
     out.insert(header::ACCEPT_ENCODING, accepts.unwrap_or_else(|| HeaderValue::from_static("identity")));

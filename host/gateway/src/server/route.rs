@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sluice_dialect::Dialect;
 use sluice_dialect::dialect::Said;
 
@@ -143,6 +143,17 @@ pub(super) fn find(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Ro
         query: without_credentials(uri.query()),
     };
     served(method, &place, road).map(Route::Road)
+}
+
+/// The credential that a request has in its query, as the header in which it counts; nothing where the header is there already.
+pub(super) fn credential(uri: &Uri, headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    const PLACE: HeaderName = HeaderName::from_static("x-goog-api-key");
+    if headers.contains_key(PLACE) {
+        return None;
+    }
+    let mut value = HeaderValue::from_bytes(&gemini::key(uri.query())?).ok()?;
+    value.set_sensitive(true);
+    Some((PLACE, value))
 }
 
 /// The dialect of a refusal to a request that leads nowhere.

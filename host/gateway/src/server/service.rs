@@ -99,7 +99,10 @@ pub(super) async fn answer<S: Site>(
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Gone> {
     let turn = Turn::begin(&shared);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let Some((name, value)) = route::credential(&parts.uri, &parts.headers) {
+        parts.headers.insert(name, value);
+    }
     let id = respond::request_id(&parts.headers);
     let name = HeaderValue::try_from(id.as_str()).ok();
     let has_body = !body.is_end_stream();

@@ -69,6 +69,13 @@ pub(super) fn road(found: Found, road: Road) -> Result<Road, Missed> {
     Ok(Road { operation, dialect: found.dialect, said: found.said, provider, ..road })
 }
 
+/// The key that a query carries, decoded.
+pub(super) fn key(query: Option<&str>) -> Option<Vec<u8>> {
+    let pair = query?.split('&').find(|pair| is_key(pair))?;
+    let (_, value) = pair.split_once('=')?;
+    (!value.is_empty()).then(|| percent_encoding::percent_decode_str(value).collect())
+}
+
 /// Whether the query carries a key, as Gemini's older clients send it.
 pub(super) fn has_key(query: Option<&str>) -> bool {
     query.is_some_and(|query| query.split('&').any(is_key))

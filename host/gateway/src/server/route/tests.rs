@@ -122,6 +122,16 @@ fn gemini_paths() {
 }
 
 #[test]
+fn a_key_in_the_query_counts_as_the_header_does_and_goes_no_further() {
+    let uri: Uri = "/v1beta/models/m:generateContent?key=a%2Bb&alt=json".parse().unwrap();
+    let (name, value) = credential(&uri, &HeaderMap::new()).unwrap();
+    assert_eq!((name.as_str(), value.as_bytes(), value.is_sensitive()), ("x-goog-api-key", &b"a+b"[..], true));
+    let sent = [(name, value)].into_iter().collect();
+    assert!(credential(&uri, &sent).is_none(), "the header goes before");
+    assert!(credential(&"/v1/models?keys=x&key=".parse().unwrap(), &HeaderMap::new()).is_none());
+}
+
+#[test]
 fn azure_paths() {
     for prefix in ["/openai", "/openai/openai", "/azure/openai", "/azure", "/litellm/openai"] {
         let chat = format!("{prefix}/deployments/my-gpt/chat/completions?api-version=2024-10-21");
