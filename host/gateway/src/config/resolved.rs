@@ -153,8 +153,13 @@ pub struct Provider {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// With a version, the addresses of deployments, as Azure had them first; without, those of its `v1`.
-    Azure { api_version: Option<String> },
-    Vertex { project: String, location: String },
+    Azure {
+        api_version: Option<String>,
+    },
+    Vertex {
+        project: String,
+        location: String,
+    },
 }
 
 /// Who gives tokens, and for what.

@@ -89,17 +89,15 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_from_every_place() {
-        for (name, value) in
-            [
-                ("authorization", "Bearer sk-one"),
-                ("authorization", "bearer  sk-one "),
-                ("x-api-key", "sk-one"),
-                ("x-goog-api-key", "sk-one"),
-                ("api-key", "sk-one"),
-                ("x-sluice-key", "sk-one"),
-                ("x-bf-vk", "sk-one"),
-            ]
-        {
+        for (name, value) in [
+            ("authorization", "Bearer sk-one"),
+            ("authorization", "bearer  sk-one "),
+            ("x-api-key", "sk-one"),
+            ("x-goog-api-key", "sk-one"),
+            ("api-key", "sk-one"),
+            ("x-sluice-key", "sk-one"),
+            ("x-bf-vk", "sk-one"),
+        ] {
             let caller = caller(&keys(), Clients::Keys, &headers(name, value)).unwrap().unwrap();
             assert_eq!(&*caller.key, "app", "{name}: {value}");
         }

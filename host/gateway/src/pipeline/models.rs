@@ -9,33 +9,37 @@ use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use sluice_dialect::failure::{Blame, Failure};
-use sluice_dialect::openai_chat::error;
 
 use super::reply;
 use super::route::{self, Route};
 use crate::app::Core;
 use crate::config::glob;
-use crate::exchange::{Reply, ReplyBody};
+use crate::exchange::{Reply, ReplyBody, Road};
 use crate::governance::keys::Caller;
 use crate::providers::Provider;
 use crate::providers::listing::Models;
+
+mod shape;
 
 /// Names between two turns for other calls of the thread: a list may be long, and a key's patterns many.
 const TURN: usize = 512;
 /// Longer names are not looked up in demo mode, which knows every name.
 const LONGEST: usize = 256;
 
-/// The list, as far as the caller may use it: aliases first, then each provider's models, those that the configuration names before
-/// those that the provider adds.
-pub async fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) -> Reply {
+/// The list, as far as the caller may use it, in the form of the client's dialect: aliases first, then each provider's models, those that the
+/// configuration names before those that the provider adds.
+pub async fn list(core: &Core, road: &Road, caller: Option<&Caller>) -> Reply {
+    // A prefix whose provider is not configured shows what can be called below it all the same.
+    let prefix = road.provider.map(|prefix| route::of_prefix(core, prefix).ok().and_then(|at| core.providers.get(at)));
+    let own = prefix.flatten().map(|provider| &*provider.name);
     let asked: Vec<&Provider> =
-        core.providers.iter().filter(|provider| prefix.is_none_or(|prefix| *provider.name == *prefix)).collect();
+        core.providers.iter().filter(|provider| own.is_none_or(|own| *provider.name == *own)).collect();
     let known = join_all(asked.iter().map(|provider| provider.listing.known())).await;
-    let mut page = Page { core, prefix, caller, names: HashSet::new(), text: String::new() };
+    let mut page = Page { core, prefix: own, caller, names: HashSet::new(), list: shape::List::new(road) };
     if core.config.demo {
         page.add(&core.echo, None, None);
     }
-    if prefix.is_none() {
+    if own.is_none() {
         for (alias, _) in &core.config.aliases {
             page.alias(alias);
         }
@@ -54,19 +58,20 @@ pub async fn list(core: &Core, prefix: Option<&str>, caller: Option<&Caller>) ->
             }
         }
     }
-    json_reply(StatusCode::OK, format!("{{\"object\":\"list\",\"data\":[{}]}}", page.text))
+    json_reply(StatusCode::OK, page.list.finish())
 }
 
 /// One model, or a 404 in the client's dialect; a 502 where only a provider that cannot be asked could know.
-pub async fn get(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
+pub async fn get(core: &Core, road: &Road, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
+    let prefix = road.provider.filter(|prefix| core.config.demo || route::of_prefix(core, prefix).is_ok());
     match look_up(core, prefix, caller, id).await {
-        Ok(text) => json_reply(StatusCode::OK, text),
+        Ok(text) => json_reply(StatusCode::OK, shape::one(road.dialect, id, text)),
         Err(failure) => {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.insert("x-sluice-error-source", HeaderValue::from_static(failure.blame.as_str()));
             let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            reply::with(status, headers, ReplyBody::whole(error::render(&failure, call)))
+            reply::with(status, headers, ReplyBody::whole(road.dialect.api().write_error(&failure, call)))
         }
     }
 }
@@ -109,8 +114,7 @@ struct Page<'a> {
     prefix: Option<&'a str>,
     caller: Option<&'a Caller>,
     names: HashSet<String>,
-    /// The objects so far, with commas.
-    text: String,
+    list: shape::List,
 }
 
 impl Page<'_> {
@@ -150,10 +154,9 @@ impl Page<'_> {
         if !self.names.insert(name.to_owned()) {
             return;
         }
-        if !self.text.is_empty() {
-            self.text.push(',');
+        if self.list.wants(name) {
+            self.list.add(name, object(self.core, name, target, models));
         }
-        self.text.push_str(&object(self.core, name, target, models));
     }
 }
 

@@ -10,10 +10,8 @@ use crate::exchange::{Inbound, Operation, Reply};
 
 pub async fn run(core: &Arc<Core>, mut inbound: Inbound) -> Reply {
     match &inbound.road.operation {
-        Operation::Models => models::list(core, inbound.road.provider, inbound.caller.as_ref()).await,
-        Operation::Model(id) => {
-            models::get(core, inbound.road.provider, inbound.caller.as_ref(), id, &inbound.id).await
-        }
+        Operation::Models => models::list(core, &inbound.road, inbound.caller.as_ref()).await,
+        Operation::Model(id) => models::get(core, &inbound.road, inbound.caller.as_ref(), id, &inbound.id).await,
         operation => {
             let message = format!(
                 "Calls of this kind ({}, {}) are not served yet.",

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use sluice_dialect::failure::{Blame, Failure};
 
 use crate::app::Core;
+use crate::providers::Provider;
 use crate::providers::table::{self, Row};
 
 /// Near names shown in a 404.
@@ -19,17 +20,71 @@ pub enum Route {
     Echo,
 }
 
-/// `prefix` is the provider named by the path: there every name passes as it is. On `/v1` a name must resolve.
+/// Prefixes of libraries that people keep while the model is anyone's: below them another configured provider may stand before a name. Below
+/// any other provider's prefix a name is all that provider's: many call their models `openai/...` or `meta-llama/...`.
+const DROP_IN: &[&str] = &["openai", "azure", "anthropic", "gemini", "vertex"];
+
+/// Who stands in where a prefix's own provider is not configured: the same models, elsewhere.
+const KIN: &[(&str, &str)] = &[("openai", "azure"), ("azure", "openai"), ("gemini", "vertex"), ("vertex", "gemini")];
+
+/// `prefix` is the provider named by the path: there every name passes as it is, unless it says another provider. On `/v1` a name must
+/// resolve.
 pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result<Route, Failure> {
     if core.config.demo {
         return Ok(Route::Echo);
     }
-    if let Some(prefix) = prefix {
-        let Some(at) = core.provider_named(prefix) else { return Err(not_configured(prefix)) };
-        // A provider's own name before the model is Sluice's spelling, not the provider's.
-        let own = model.and_then(|model| model.strip_prefix(prefix)?.strip_prefix('/'));
-        return Ok(Route::Provider { at, model: own.or(model).map(str::to_owned) });
+    let route = match prefix {
+        Some(prefix) => below(core, prefix, model)?,
+        None => anywhere(core, model)?,
+    };
+    Ok(match route {
+        Route::Provider { at, model: Some(model) } => {
+            let model =
+                core.providers.get(at).map_or(model.as_str(), |provider| provider.deployment(&model)).to_owned();
+            Route::Provider { at, model: Some(model) }
+        }
+        route => route,
+    })
+}
+
+/// The provider that a path's prefix leads to.
+///
+/// # Errors
+/// A 404 that says how to configure it.
+pub fn of_prefix(core: &Core, prefix: &str) -> Result<usize, Failure> {
+    let kin = || KIN.iter().find(|(name, _)| *name == prefix).and_then(|(_, kin)| core.provider_named(kin));
+    core.provider_named(prefix).or_else(kin).ok_or_else(|| not_configured(prefix))
+}
+
+fn below(core: &Core, prefix: &str, model: Option<&str>) -> Result<Route, Failure> {
+    let home = of_prefix(core, prefix);
+    let Some(asked) = model else { return Ok(Route::Provider { at: home?, model: None }) };
+    let open = DROP_IN.contains(&prefix);
+    let name = if open { core.alias(asked).unwrap_or(asked) } else { asked };
+    if open
+        && let Some((first, rest)) = name.split_once('/')
+        && !rest.is_empty()
+        && let Some(at) = core.provider_named(first)
+    {
+        return Ok(Route::Provider { at, model: Some(rest.to_owned()) });
     }
+    match home {
+        Ok(at) => {
+            // A provider's own name before the model is Sluice's spelling, not the provider's.
+            let own = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
+            Ok(Route::Provider { at, model: Some(own.unwrap_or(name).to_owned()) })
+        }
+        Err(failure) => {
+            let served = if open { serving(core, name) } else { Vec::new() };
+            match served.as_slice() {
+                [only] => Ok(Route::Provider { at: *only, model: Some(name.to_owned()) }),
+                _ => Err(failure),
+            }
+        }
+    }
+}
+
+fn anywhere(core: &Core, model: Option<&str>) -> Result<Route, Failure> {
     let Some(asked) = model else {
         return Err(Failure::invalid(
             "missing_model",
@@ -45,11 +100,20 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
             }
             return Ok(Route::Provider { at, model: Some(rest.to_owned()) });
         }
-        if table::row(first).is_some() {
+        if table::row(first).is_some() && serving(core, name).is_empty() {
             return Err(not_configured(first));
         }
     }
     bare(core, asked, name)
+}
+
+/// The configured providers that are known to serve a model of that name: by their `models:`, else by the catalog.
+fn serving(core: &Core, name: &str) -> Vec<usize> {
+    let having = |has: &dyn Fn(&Provider) -> bool| -> Vec<usize> {
+        core.providers.iter().enumerate().filter(|(_, provider)| has(provider)).map(|(at, _)| at).collect()
+    };
+    let listed = having(&|provider| provider.config.models.iter().any(|model| model == name));
+    if listed.is_empty() { having(&|provider| provider.catalogued(name).is_some()) } else { listed }
 }
 
 /// The names by which a plugin's `match` may know the model: as the client says it, and as `provider/model` that it leads to, so that
@@ -65,9 +129,7 @@ pub fn names(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Vec<Stri
 }
 
 fn bare(core: &Core, asked: &str, name: &str) -> Result<Route, Failure> {
-    let listed =
-        |at: &usize| core.providers.get(*at).is_some_and(|p| p.config.models.iter().any(|model| model == name));
-    let serving: Vec<usize> = (0..core.providers.len()).filter(listed).collect();
+    let serving = serving(core, name);
     let at = match (serving.as_slice(), core.providers.len()) {
         ([only], _) => *only,
         ([], 1) => 0,

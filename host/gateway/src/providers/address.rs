@@ -64,9 +64,10 @@ impl Addresses {
         };
         let gemini = dialect == Dialect::Gemini;
         // Azure's version is of the address that the row makes, not of the client's.
-        let kept = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| {
-            !pair.starts_with("api-version=") && !(gemini && says_alt(pair))
-        });
+        let kept = query
+            .into_iter()
+            .flat_map(|query| query.split('&'))
+            .filter(|pair| !pair.starts_with("api-version=") && !(gemini && says_alt(pair)));
         let own = (gemini && stream).then_some("alt=sse");
         with_query(text, own.into_iter().chain(kept)).parse().ok()
     }

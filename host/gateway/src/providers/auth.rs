@@ -34,7 +34,8 @@ pub struct Credential {
 impl Credential {
     /// A token, in the way that all of them travel.
     pub(super) fn token(name: &'static str, token: &str) -> Result<Credential, String> {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "the token fits into no header")?;
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "the token fits into no header")?;
         value.set_sensitive(true);
         Ok(Credential { name: name.into(), header: AUTHORIZATION, value })
     }

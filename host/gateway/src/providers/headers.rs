@@ -17,7 +17,15 @@ fn of_dialect(dialect: Dialect) -> (&'static [&'static str], &'static [&'static 
     match dialect {
         Dialect::OpenaiChat => (&["openai-beta", "openai-organization", "openai-project"], &["x-stainless-"]),
         Dialect::OpenaiResponses => (
-            &["openai-beta", "openai-organization", "openai-project", "originator", "session-id", "thread-id", "version"],
+            &[
+                "openai-beta",
+                "openai-organization",
+                "openai-project",
+                "originator",
+                "session-id",
+                "thread-id",
+                "version",
+            ],
             &["x-codex-", "x-openai-", "x-stainless-"],
         ),
         Dialect::Anthropic => (
@@ -49,7 +57,8 @@ pub fn to_provider(client: &HeaderMap, from: Dialect, to: Dialect, out: &mut Hea
     let own = from == to;
     copy(client, out, |name| {
         TO_PROVIDER.contains(&name)
-            || own && !CREDENTIALS.contains(&name)
+            || own
+                && !CREDENTIALS.contains(&name)
                 && (names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix)))
     });
     if to == Dialect::Anthropic && !out.contains_key(ANTHROPIC_VERSION.0) {

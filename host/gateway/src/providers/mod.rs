@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod auth;
+pub mod catalog;
 pub mod client;
 pub mod clients;
 pub mod decode;
@@ -94,6 +95,11 @@ impl Provider {
             Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
         })?;
         Ok(chosen.cloned())
+    }
+
+    /// What the catalog has of a model of this provider.
+    pub fn catalogued(&self, model: &str) -> Option<&'static catalog::Model> {
+        catalog::find(self.config.row?.name, model)
     }
 
     /// What the provider calls a model where the configuration says so (Azure's deployments).

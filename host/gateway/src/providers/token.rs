@@ -65,7 +65,8 @@ impl Tokens {
         if let Some(found) = self.held(true) {
             return Ok(found);
         }
-        match tokio::time::timeout(DEADLINE, self.fetch()).await.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+        match tokio::time::timeout(DEADLINE, self.fetch()).await.unwrap_or_else(|_| Err("it took too long".to_owned()))
+        {
             Ok(held) => {
                 let credential = held.credential.clone();
                 *self.lock() = Some(held);

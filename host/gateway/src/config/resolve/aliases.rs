@@ -23,7 +23,10 @@ impl Context<'_> {
         let at = root.key("aliases");
         // Broken providers count as known: their own errors are enough.
         let mut known = root.key("providers").names();
-        let on = ROWS.iter().filter(|row| !known.contains(&row.name) && !row.base_url.contains('{') && self.is_on(row)).map(|row| row.name);
+        let on = ROWS
+            .iter()
+            .filter(|row| !known.contains(&row.name) && !row.base_url.contains('{') && self.is_on(row))
+            .map(|row| row.name);
         known.extend(on.collect::<Vec<_>>());
         let models: HashSet<&str> =
             providers.0.iter().flat_map(|(_, provider)| &provider.models).map(String::as_str).collect();

@@ -54,8 +54,10 @@ impl Context<'_> {
     }
 
     fn azure(&mut self, written: file::Azure, at: At<'_>) -> Cloud {
-        let file::Azure { resource, api_version, deployments, tenant_id, client_id, client_secret, authority } = written;
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let file::Azure { resource, api_version, deployments, tenant_id, client_id, client_secret, authority } =
+            written;
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
         for (name, text) in [("resource", &resource), ("api_version", &api_version), ("tenant_id", &tenant_id)] {
             if text.as_deref().is_some_and(|text| !plain(text)) {
                 self.report.error(at.key(name).place(), "expected letters, digits, `-`, `.` and `_`");
@@ -84,7 +86,8 @@ impl Context<'_> {
 
     fn vertex(&mut self, written: file::Vertex, keyed: bool, at: At<'_>) -> Cloud {
         let file::Vertex { project, location, credentials, metadata_host } = written;
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b));
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b));
         let mut account = None;
         if let Some(path) = &credentials {
             account = self.service_account(path, at.key("credentials"));
@@ -96,7 +99,8 @@ impl Context<'_> {
         let found = match project {
             Some(project) if plain(&project) && plain(&location) => Some(project),
             Some(_) => {
-                self.report.error(at.place(), "expected letters, digits, `-`, `.`, `:` and `_` in `project` and `location`");
+                self.report
+                    .error(at.place(), "expected letters, digits, `-`, `.`, `:` and `_` in `project` and `location`");
                 None
             }
             None => {

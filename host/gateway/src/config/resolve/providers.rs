@@ -97,7 +97,8 @@ impl Context<'_> {
                 if !excused && !url_at.is_broken() {
                     let message = format!("provider `{}` has no address", shorten(&name));
                     let azure = model_row.is_some_and(|row| row.auth == Auth::ApiKey);
-                    let add = if azure { "add `azure: { resource: NAME }`" } else { "add `base_url: http://HOST:PORT/v1`" };
+                    let add =
+                        if azure { "add `azure: { resource: NAME }`" } else { "add `base_url: http://HOST:PORT/v1`" };
                     self.report.suggest(name_at.place(), message, add);
                 }
                 None
