@@ -9,6 +9,7 @@ mod tests;
 
 use std::ops::Range;
 
+use crate::dialect::Said;
 use crate::failure::Failure;
 use crate::json;
 
@@ -32,7 +33,7 @@ pub struct Peek {
 /// The model that the client named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// The string literal with its quotes.
+    /// The string literal with its quotes; empty where the path says the name and the body none.
     pub literal: Range<usize>,
     pub name: String,
 }
@@ -53,6 +54,19 @@ pub enum StreamOptions {
     },
     /// Neither an object nor null, or with an `include_usage` of another type: nothing that Sluice could complete.
     Other,
+}
+
+impl Peek {
+    /// With what the path says, which goes before the body: whoever is judged by the one must not be served by the other.
+    #[must_use]
+    pub fn said(mut self, said: &Said) -> Peek {
+        if let Some(name) = &said.model {
+            let literal = self.model.take().map(|model| model.literal).or(self.null_model.take()).unwrap_or(0..0);
+            self.model = Some(Model { literal, name: name.clone() });
+        }
+        self.stream |= said.stream;
+        self
+    }
 }
 
 /// Reads the request.
@@ -97,7 +111,8 @@ pub fn peek(body: &[u8]) -> Result<Peek, Failure> {
 /// The edit that names another model: in place of the client's, or as a new first member.
 pub fn name_model(peek: &Peek, name: &str) -> (Range<usize>, Vec<u8>) {
     let mut text = Vec::with_capacity(name.len() + 12);
-    if let Some(range) = peek.model.as_ref().map(|model| &model.literal).or(peek.null_model.as_ref()) {
+    let literal = peek.model.as_ref().map(|model| &model.literal).filter(|literal| !literal.is_empty());
+    if let Some(range) = literal.or(peek.null_model.as_ref()) {
         json::quote(name, &mut text);
         return (range.clone(), text);
     }

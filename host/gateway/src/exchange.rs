@@ -122,10 +122,28 @@ pub enum ReplyBody {
     Stream(Pin<Box<dyn Pump>>),
 }
 
-/// A source of body bytes. `None` ends the body properly; whatever went wrong has been said in the stream's own shape before.
+/// A source of body bytes. `None` ends the body properly, unless it says that it is broken; whatever else went wrong has been said in the
+/// stream's own shape before.
 pub trait Pump {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>>;
+
+    /// Whether the end that came is none: the connection is then broken off, because the body has no shape to say it in.
+    fn is_broken(&self) -> bool {
+        false
+    }
 }
+
+/// The body could not be completed, and its own shape cannot say so.
+#[derive(Clone, Copy, Debug)]
+pub struct CutOff;
+
+impl std::fmt::Display for CutOff {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the reply could not be completed")
+    }
+}
+
+impl std::error::Error for CutOff {}
 
 impl ReplyBody {
     pub fn whole(bytes: Bytes) -> ReplyBody {
@@ -139,12 +157,15 @@ impl ReplyBody {
 
 impl http_body::Body for ReplyBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CutOff;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             ReplyBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            ReplyBody::Stream(pump) => pump.as_mut().poll_next(context).map(|next| next.map(|b| Ok(Frame::data(b)))),
+            ReplyBody::Stream(pump) => match pump.as_mut().poll_next(context) {
+                Poll::Ready(None) if pump.is_broken() => Poll::Ready(Some(Err(CutOff))),
+                next => next.map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            },
         }
     }
 

@@ -1,7 +1,7 @@
 //! The texts of a request, and what else the road reads from it.
 //!
 //! Text is what a model reads as language: message contents, refusals and reasoning sent back, tool calls and their results, and outside of
-//! messages the `description`s of tools and functions (role system, kind other), `prompt`, `prediction.content`, `instructions` and
+//! messages the `description`s of tools and functions (role system, kind other), `prompt`, `input` (of embeddings), `prediction.content`, `instructions` and
 //! `documents`. Names, identifiers, schemas without a description, addresses and encoded media are not. A content part or a tool call of an
 //! unknown type and an unknown member of a message are looked through for strings, so that what is new is not a way around a guard. It edits
 //! nothing.
@@ -112,7 +112,7 @@ impl Scan<'_> {
             text::strings(bytes, value, false, descriptions, |literal| {
                 map.push(bytes, Role::System, Kind::Other, 0, literal);
             });
-        } else if is(bytes, key, "prompt") {
+        } else if is(bytes, key, "prompt") || is(bytes, key, "input") {
             parts::content(bytes, value, Role::User, 0, map);
         } else if is(bytes, key, "instructions") || is(bytes, key, "system") {
             parts::content(bytes, value, Role::System, 0, map);

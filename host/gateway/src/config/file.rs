@@ -22,6 +22,8 @@ pub(super) struct File {
     /// Who serves models, by a name of your choice that models are called under: `NAME/MODEL`. A provider whose key is
     /// in the environment is on without an entry.
     pub(super) providers: Named<Provider>,
+    /// What is known of models, over the built-in catalog, by `PROVIDER/MODEL`.
+    pub(super) catalog: Named<CatalogEntry>,
     /// Other names for models: `fast: openai/gpt-4o-mini`. An alias may name another alias.
     pub(super) aliases: Named<String>,
     /// Virtual keys: the keys that clients present to Sluice.
@@ -199,6 +201,32 @@ impl From<Params> for sluice_dialect::hub::Policy {
             Params::Reject => sluice_dialect::hub::Policy::Reject,
         }
     }
+}
+
+/// What is not given is as the catalog has it, else unknown. Prices are dollars for a million tokens.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CatalogEntry {
+    /// Tokens that the model takes.
+    pub(super) context_window: Option<u64>,
+    /// The most tokens that it writes.
+    pub(super) max_output: Option<u64>,
+    /// Whether it takes `temperature`, `top_p` and `top_k`.
+    pub(super) sampling: Option<bool>,
+    /// Whether it can be asked to reason.
+    pub(super) reasoning: Option<bool>,
+    /// Of tokens of the prompt.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) input_price: Option<f64>,
+    /// Of tokens read from the provider's cache.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) cache_read_price: Option<f64>,
+    /// Of tokens written to it.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) cache_write_price: Option<f64>,
+    /// Of tokens of the reply, reasoning included.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) output_price: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -14,6 +14,7 @@ use sluice_dialect::Dialect;
 use sluice_dialect::hub::Policy;
 
 use super::secret::Secret;
+use crate::providers::catalog::Model;
 use crate::providers::table::{Auth, Quirk, Row};
 
 pub use super::network::{Network, Proxy};
@@ -133,6 +134,8 @@ pub struct Provider {
     pub place: Option<Place>,
     /// Where its tokens come from, in place of keys.
     pub tokens: Option<TokenSource>,
+    /// What the operator says of its models, complete with what the catalog says.
+    pub catalog: Vec<(String, Model)>,
     /// Models and what the provider calls them.
     pub deployments: Vec<(String, String)>,
     /// What happens to parameters that it cannot be told.

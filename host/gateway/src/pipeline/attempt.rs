@@ -10,7 +10,7 @@ use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::hub::Asked;
 use sluice_dialect::openai_chat::echo;
 
-use super::call::{Call, deadline};
+use super::call::{Call, Settle, deadline};
 use super::outgoing::{self, Outgoing};
 use super::route::Route;
 use super::upstream::{Source, Upstream};
@@ -57,6 +57,7 @@ async fn ask(
     model: Option<&str>,
 ) -> Result<Answered, Failure> {
     let Outgoing { body, dialect, asked, withhold_usage } = outgoing::write(call, provider, model)?;
+    let body = provider.dressed(dialect, body, call.said.model.is_some());
     // A stream is always read: only its events say whether it is complete.
     let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
     let reads = call.streamed() || provider.config.meter || hooks || asked.is_some();
@@ -65,7 +66,7 @@ async fn ask(
     // A client's query is of its own dialect.
     let query = (dialect == call.dialect).then_some(call.query.as_deref()).flatten();
     let uri = provider.uri(dialect, name, call.streamed(), query)?;
-    let make = || request(call, provider, uri.clone(), key.as_ref(), body.clone(), reads);
+    let make = || request(call, provider, (dialect, uri.clone()), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
     let response = client.send(make, timeouts.connect, timeouts.headers).await;
@@ -91,7 +92,7 @@ async fn ask(
     let source = Source::Provider { body: incoming, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head };
     if !ok {
-        return Err(refused(call, provider, dialect, upstream).await);
+        return Err(refused(&mut call.settle, provider, dialect, upstream).await);
     }
     Ok(Answered { upstream, dialect, asked, withhold_usage, encoded })
 }
@@ -99,13 +100,13 @@ async fn ask(
 fn request(
     call: &Call,
     provider: &Provider,
-    uri: Uri,
+    to: (Dialect, Uri),
     key: Option<&Credential>,
     body: Bytes,
     reads: bool,
 ) -> Request<Bytes> {
     let mut out = HeaderMap::with_capacity(16);
-    headers::to_provider(&call.headers, Dialect::OpenaiChat, Dialect::OpenaiChat, &mut out);
+    headers::to_provider(&call.headers, call.dialect, to.0, &mut out);
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accepts = if reads { None } else { call.headers.get(header::ACCEPT_ENCODING).cloned() };
     out.insert(header::ACCEPT_ENCODING, accepts.unwrap_or_else(|| HeaderValue::from_static("identity")));
@@ -117,12 +118,12 @@ fn request(
     }
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = to.1;
     *request.headers_mut() = out;
     request
 }
 
-fn unreachable(error: &SendError, provider: &Provider) -> Failure {
+pub(super) fn unreachable(error: &SendError, provider: &Provider) -> Failure {
     let name = &provider.name;
     let timeouts = &provider.config.timeouts;
     let show = crate::config::show_duration;
@@ -154,7 +155,12 @@ fn unreachable(error: &SendError, provider: &Provider) -> Failure {
 }
 
 /// Reads an error reply: its status survives, of its body only a JSON error's message and code.
-async fn refused(call: &mut Call, provider: &Provider, dialect: Dialect, mut upstream: Upstream) -> Failure {
+pub(super) async fn refused(
+    settle: &mut Settle,
+    provider: &Provider,
+    dialect: Dialect,
+    mut upstream: Upstream,
+) -> Failure {
     let status = upstream.status;
     if !status.is_client_error() && !status.is_server_error() {
         let detail = format!("status {status}; redirects are not followed, so that credentials go nowhere else");
@@ -165,7 +171,7 @@ async fn refused(call: &mut Call, provider: &Provider, dialect: Dialect, mut ups
     let until = deadline(upstream.head, provider.config.timeouts.error_body);
     // An error body that is late, cut or too long only costs its message.
     let body = upstream.source.collect(provider.config.limits.error_size, until).await.unwrap_or_default();
-    call.settle.waited(began.elapsed());
+    settle.waited(began.elapsed());
     let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut failure = dialect.api().read_error(status.as_u16(), content_type, &body);
     failure.headers = error_headers(&upstream.headers);

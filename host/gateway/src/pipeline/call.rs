@@ -53,12 +53,14 @@ impl Call {
         settle.record.generation = chain.generation;
         let Road { dialect, .. } = inbound.road;
         let parts = dialect.api().peek(&inbound.body, &inbound.road.said).map(|peek| {
+            let peek = peek.said(&inbound.road.said);
             settle.record.streamed = peek.stream;
             if let Some(model) = &peek.model {
                 settle.record.model = cut(&model.name, MODEL_IN_LOG).to_owned();
             }
             let Inbound { road, headers, body, .. } = inbound;
-            let chain = select(core, chain, &settle.record, &headers, &peek);
+            let model = peek.model.as_ref().map(|model| &*model.name);
+            let chain = select(core, chain, &settle.record, &headers, model);
             Parts { headers, body, peek, dialect, said: road.said, query: road.query, prefix: road.provider, chain }
         });
         (settle, parts)
@@ -93,9 +95,7 @@ impl Call {
             let kept = Kept::new(Arc::clone(&self.chain), Rc::clone(finisher), self.seed());
             self.settle.kept = Some(Box::new(kept));
         }
-        if self.chain.has_complete_hooks() {
-            self.settle.told = Some(Arc::clone(&self.chain));
-        }
+        self.settle.tell(&self.chain);
     }
 
     pub fn streamed(&self) -> bool {
@@ -122,15 +122,17 @@ pub struct Parts {
 }
 
 /// The plugins that run on this call, decided once, by what the client sent.
-fn select(core: &Core, chain: Arc<Chain>, record: &Record, headers: &HeaderMap, peek: &Peek) -> Arc<Chain> {
+pub(super) fn select(
+    core: &Core,
+    chain: Arc<Chain>,
+    record: &Record,
+    headers: &HeaderMap,
+    model: Option<&str>,
+) -> Arc<Chain> {
     if !chain.is_conditional() {
         return chain;
     }
-    let models = if chain.selects_by_model() {
-        super::route::names(core, record.prefix, peek.model.as_ref().map(|model| &*model.name))
-    } else {
-        Vec::new()
-    };
+    let models = if chain.selects_by_model() { super::route::names(core, record.prefix, model) } else { Vec::new() };
     let caller = record.caller.as_ref();
     chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
 }
@@ -177,6 +179,13 @@ impl Settle {
 
     pub fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// The call's end is told to the plugins of this chain that want to know of it.
+    pub(super) fn tell(&mut self, chain: &Arc<Chain>) {
+        if chain.has_complete_hooks() {
+            self.told = Some(Arc::clone(chain));
+        }
     }
 
     /// Begins an attempt.

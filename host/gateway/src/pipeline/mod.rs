@@ -82,7 +82,7 @@ enum Step {
 pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
     let core = &core;
     if inbound.road.operation != Operation::Chat {
-        return other::run(core, inbound).await;
+        return other::run(&gateway, core, inbound).await;
     }
     let (settle, parts) = Call::start(core, inbound);
     let mut call = match parts {

@@ -1,25 +1,103 @@
-//! Calls that are no conversation: lists of models, counts, embeddings, and what passes raw.
+//! Calls that are no conversation: lists of models, counts of tokens, embeddings, and what passes raw to its provider.
+//!
+//! What plugins can read of them they read; a call that a closed plugin would have to read and cannot is refused here.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::peek::{self, Peek};
+use sluice_dialect::splice::splice;
+use sluice_sandbox::Hook;
 
-use super::{call::Settle, models, reply};
-use crate::app::Core;
+use super::call::Call;
+use super::{cut, models, reply};
+use crate::app::{Core, Gateway};
+use crate::config::OnError;
 use crate::exchange::{Inbound, Operation, Reply};
+use crate::observe::record::Outcome;
+use crate::plugins::chain::Chain;
 
-pub async fn run(core: &Arc<Core>, mut inbound: Inbound) -> Reply {
+mod ask;
+mod count;
+mod embed;
+mod multipart;
+mod raw;
+
+pub async fn run(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Reply {
     match &inbound.road.operation {
         Operation::Models => models::list(core, &inbound.road, inbound.caller.as_ref()).await,
         Operation::Model(id) => models::get(core, &inbound.road, inbound.caller.as_ref(), id, &inbound.id).await,
-        operation => {
-            let message = format!(
-                "Calls of this kind ({}, {}) are not served yet.",
-                operation.as_str(),
-                inbound.road.dialect.as_str()
-            );
-            let failure = Failure::new(Blame::Gateway, 501, "server_error", "not_served", message);
-            reply::refuse(Settle::new(core, &mut inbound), &failure)
+        Operation::Raw(raw) => {
+            let raw = raw.clone();
+            raw::run(gateway, core, inbound, &raw).await
         }
+        Operation::CountTokens | Operation::Embeddings | Operation::Chat => read(gateway, core, inbound).await,
     }
+}
+
+/// An operation whose request is read and whose reply is whole.
+async fn read(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Reply {
+    let counts = inbound.road.operation == Operation::CountTokens;
+    let (settle, parts) = Call::start(core, inbound);
+    let mut call = match parts {
+        Ok(parts) => Call::new(parts, settle),
+        Err(failure) => return reply::refuse(settle, &failure),
+    };
+    // Nothing streams here, whatever the body says.
+    call.peek.stream = false;
+    call.keep(&gateway.finisher);
+    let steps = async {
+        super::admit(&call)?;
+        if counts { count::run(gateway, core, &mut call).await } else { embed::run(gateway, core, &mut call).await }
+    };
+    let served = tokio::select! {
+        biased;
+        served = steps => served,
+        () = gateway.cut.wait() => Err(cut::stopping()),
+    };
+    match served {
+        Ok((headers, body)) => {
+            call.settle.end(Outcome::Ok, 200);
+            reply::whole(call.settle, headers, body)
+        }
+        Err(failure) => reply::refuse(call.settle, &failure),
+    }
+}
+
+/// Refuses a call that a plugin of the chain is to guard and cannot read.
+fn unseen(chain: &Chain, operation: &str) -> Result<(), Failure> {
+    let guards = |hook| move |entry: &&Arc<crate::plugins::chain::Entry>| entry.has(hook);
+    let closed = chain.entries.iter().filter(|entry| entry.on_error == OnError::Closed);
+    let mut blind = closed
+        .filter(|entry| [Hook::OnRequest, Hook::OnResponse, Hook::OnDelta].into_iter().any(|hook| guards(hook)(entry)));
+    let Some(entry) = blind.next() else { return Ok(()) };
+    let name = &entry.name;
+    let message = format!(
+        "The policy `{name}` cannot read calls of this kind ({operation}), so they are refused. The operator can let them pass: list the \
+         operations that the policy runs on in its `match`, as in `match: {{ operation: [chat, embeddings] }}`."
+    );
+    Err(Failure::new(Blame::Plugin, 403, "permission_error", "unseen_by_policy", message))
+}
+
+/// Refuses calls while a required policy is not loaded.
+fn required(chain: &Chain) -> Result<(), Failure> {
+    if chain.missing.is_empty() {
+        return Ok(());
+    }
+    let missing = chain.missing.join(", ");
+    let mut failure = Failure::overloaded("A required policy is not loaded, so calls are refused.");
+    failure.code = Some("policy_missing".into());
+    Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")))
+}
+
+/// The body with the target's name for the model, where it says another.
+fn renamed(body: &Bytes, peek: &Peek, model: &str) -> Bytes {
+    let said = peek.model.as_ref().filter(|said| !said.literal.is_empty());
+    if said.is_some_and(|said| said.name == model) {
+        return body.clone();
+    }
+    let (range, text) = peek::name_model(peek, model);
+    splice(body, &[(range, text.as_slice())])
 }

@@ -77,7 +77,8 @@ fn native(
     };
     let asked = writes_replies(call).then(|| read(call, &bytes)).transpose()?.map(|chat| asked(call, provider, &chat));
     let in_body = call.dialect != Dialect::Gemini;
-    let named = peek.model.as_ref().map(|model| model.name.as_str());
+    // What the path says of the model, the body need not say, or say otherwise.
+    let named = peek.model.as_ref().filter(|_| call.said.model.is_none()).map(|model| model.name.as_str());
     let rename = model.filter(|model| in_body && named != Some(*model)).map(|model| peek::name_model(peek, model));
     let meters = call.dialect == Dialect::OpenaiChat && provider.config.meter;
     let usage = if meters { peek::ask_usage(peek) } else { None };

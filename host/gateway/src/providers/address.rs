@@ -72,9 +72,44 @@ impl Addresses {
         with_query(text, own.into_iter().chain(kept)).parse().ok()
     }
 
+    /// Another method of a Gemini model.
+    pub fn method(&self, model: &str, method: &str) -> Option<Uri> {
+        let (_, Chat::Each(template)) = self.chat.iter().find(|(spoken, _)| *spoken == Dialect::Gemini)? else {
+            return None;
+        };
+        filled(&template.replace("{method}", method), Dialect::Gemini, model, false)?.parse().ok()
+    }
+
+    /// An operation of OpenAI's format beside chat, which stands where chat does.
+    pub fn operation(&self, path: &str, model: &str, query: Option<&str>) -> Option<Uri> {
+        const CHAT: &str = "/chat/completions";
+        let deployment = self.chat.iter().find_map(|(dialect, chat)| match chat {
+            Chat::Each(template) if *dialect == Dialect::OpenaiChat => Some(template.replace(CHAT, path)),
+            _ => None,
+        });
+        match deployment {
+            Some(template) => filled(&template, Dialect::OpenaiChat, model, false)?.parse().ok(),
+            None => self.raw(path, query),
+        }
+    }
+
+    /// Below the address of a dialect that is the same for every call.
+    pub fn below(&self, dialect: Dialect, path: &str, query: Option<&str>) -> Option<Uri> {
+        let (_, Chat::Fixed(uri)) = self.chat.iter().find(|(spoken, _)| *spoken == dialect)? else { return None };
+        with_query(format!("{uri}{path}"), query.into_iter().flat_map(|query| query.split('&'))).parse().ok()
+    }
+
     /// `path` begins with a slash and perhaps a version.
     pub fn raw(&self, path: &str, query: Option<&str>) -> Option<Uri> {
         let (version, tail) = split_version(path);
+        if let Some((deployment, tail)) = tail.strip_prefix("/deployments/").and_then(|rest| rest.split_once('/')) {
+            // The older form of Azure's addresses, whose version is the client's; elsewhere there are no deployments.
+            let text = match self.raw.strip_suffix("/openai/v1") {
+                Some(root) => format!("{root}/openai/deployments/{deployment}/{tail}"),
+                None => format!("{}/{tail}", self.raw),
+            };
+            return with_query(text, query.into_iter().flat_map(|query| query.split('&'))).parse().ok();
+        }
         let text = if self.versions && !version.is_empty() {
             format!("{}{path}", without_version(&self.base))
         } else {

@@ -46,6 +46,9 @@ const TO_CLIENT: &[&str] =
 /// Beginnings of such headers.
 const TO_CLIENT_PREFIXES: &[&str] = &["anthropic-ratelimit-", "openai-", "x-ratelimit-"];
 
+/// Of a provider's reply that passes whatever it is: what a file is called.
+pub const OF_FILES: &[&str] = &["content-disposition", "content-language"];
+
 /// The provider's own request id goes under another name: `x-request-id` is the call's.
 const REQUEST_ID: &str = "x-request-id";
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");

@@ -16,9 +16,11 @@ pub mod proxy;
 pub mod table;
 pub mod tls;
 pub mod token;
+mod vertex;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Uri;
 use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
@@ -97,14 +99,45 @@ impl Provider {
         Ok(chosen.cloned())
     }
 
-    /// What the catalog has of a model of this provider.
-    pub fn catalogued(&self, model: &str) -> Option<&'static catalog::Model> {
-        catalog::find(self.config.row?.name, model)
+    /// What is known of a model of this provider: by the configuration, else by the catalog.
+    pub fn catalogued(&self, model: &str) -> Option<&catalog::Model> {
+        let own = self.config.catalog.iter().find(|(name, _)| name == model).map(|(_, model)| model);
+        own.or_else(|| catalog::find(self.config.row?.name, model))
+    }
+
+    /// A request's body in the last form before it goes out. `moved`: the client wrote it for an address with the model in it.
+    pub fn dressed(&self, dialect: Dialect, body: Bytes, moved: bool) -> Bytes {
+        let vertex = matches!(self.config.place, Some(config::Place::Vertex { .. }));
+        if dialect == Dialect::Anthropic && (vertex || moved) { vertex::body(&body, vertex) } else { body }
     }
 
     /// What the provider calls a model where the configuration says so (Azure's deployments).
     pub fn deployment<'a>(&'a self, model: &'a str) -> &'a str {
         self.config.deployments.iter().find(|(name, _)| name == model).map_or(model, |(_, deployment)| deployment)
+    }
+
+    /// Where another method of Gemini's goes (`countTokens`).
+    ///
+    /// # Errors
+    /// As [`Provider::uri`].
+    pub fn method_uri(&self, model: &str, method: &str) -> Result<Uri, Failure> {
+        self.addresses.method(model, method).ok_or_else(unaddressable)
+    }
+
+    /// Where an operation of OpenAI's format goes that names its model (`/embeddings`).
+    ///
+    /// # Errors
+    /// As [`Provider::uri`].
+    pub fn operation_uri(&self, path: &str, model: &str, query: Option<&str>) -> Result<Uri, Failure> {
+        self.addresses.operation(path, model, query).ok_or_else(unaddressable)
+    }
+
+    /// Where something below a dialect's own address goes (`/count_tokens`).
+    ///
+    /// # Errors
+    /// As [`Provider::uri`].
+    pub fn below_uri(&self, dialect: Dialect, path: &str, query: Option<&str>) -> Result<Uri, Failure> {
+        self.addresses.below(dialect, path, query).ok_or_else(unaddressable)
     }
 
     /// Where a raw request goes: the provider's address with the path and query of the client.
@@ -117,7 +150,8 @@ impl Provider {
 
     /// What a writer of requests must know of the model here.
     pub fn target<'a>(&'a self, dialect: Dialect, model: &'a str) -> Target<'a> {
-        Target { policy: self.config.params, ..facts::target(&self.name, self.config.quirks, dialect, model) }
+        let known = self.catalogued(model);
+        Target { policy: self.config.params, ..facts::target(&self.name, self.config.quirks, dialect, model, known) }
     }
 }
 

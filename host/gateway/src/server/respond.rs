@@ -82,7 +82,7 @@ pub(super) fn not_found(path: &str) -> Failure {
 }
 
 pub(super) fn unclean_path() -> Failure {
-    let message = "The path leads out of where it begins (`..` or a backslash, perhaps escaped); send it without.";
+    let message = "The path can be read in two ways (`..`, a backslash, a slash too many, an escaped or misspelt operation); send it plainly.";
     Failure::invalid("malformed_path", message)
 }
 

@@ -204,7 +204,7 @@ fn passed(method: &Method, place: &Place<'_>, road: Road, allow: &'static str) -
     if nowhere || !known || method == Method::OPTIONS || method == Method::CONNECT || method == Method::TRACE {
         return Err(missed());
     }
-    if !is_clean(place.path) {
+    if !is_clean(place.path) || (method == Method::POST && is_served_elsewhere(place.tail)) {
         return Err(Missed::Unclean);
     }
     let raw = Raw { method: method.clone(), path: place.path.to_owned() };
@@ -290,6 +290,15 @@ fn without_credentials(query: Option<&str>) -> Option<String> {
 fn decode(name: &str) -> Result<Cow<'_, str>, Missed> {
     let name = percent_encoding::percent_decode_str(name).decode_utf8().map_err(|_| Missed::Name)?;
     if name.chars().any(char::is_control) { Err(Missed::Name) } else { Ok(name) }
+}
+
+/// Whether a provider may read the path as one that Sluice serves: escaped, in capitals, or with a slash too many. Plugins that run on those
+/// operations alone must not be avoided by another spelling.
+fn is_served_elsewhere(tail: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(tail).decode_utf8_lossy().to_ascii_lowercase();
+    let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
+    let plain = parts.iter().fold(String::new(), |path, part| path + "/" + part);
+    OPERATIONS.iter().any(|(path, _, _)| *path == plain) || gemini::is_method(&plain)
 }
 
 /// Whether every reader of the path sees it below its prefix: no part that leads up, however it is escaped, and no backslash.

@@ -18,7 +18,7 @@ use super::body::{self, Unread};
 use super::connection::{Shared, Turn};
 use super::route::{self, Missed, Page, Route};
 use super::{Options, Site, loopback, respond};
-use crate::exchange::{Inbound, Reply, ReplyBody, Road};
+use crate::exchange::{CutOff, Inbound, Reply, ReplyBody, Road};
 use crate::governance::keys::Caller;
 
 /// What all connections of a thread share.
@@ -74,7 +74,7 @@ pub(super) struct Sent {
 
 impl Body for Sent {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,

@@ -4,6 +4,7 @@
 //! never returned. What concerns a single value is `check`'s; here is what takes several values, the environment or the disk.
 
 mod aliases;
+mod catalog;
 mod client_keys;
 mod cloud;
 mod network;
@@ -48,7 +49,8 @@ pub(super) fn config(
     let mut context = Context { env, dir: &dir, report };
     let keys = context.client_keys(file.keys, root.key("keys"));
     let aliases = context.aliases(&file.aliases, &file.providers, root);
-    let providers = context.providers(file.providers, root.key("providers"));
+    let mut providers = context.providers(file.providers, root.key("providers"));
+    context.catalog(file.catalog, &mut providers, root.key("catalog"));
     let network = context.network(file.network, root.key("network"));
     let plugins = context.plugins(file.plugins, root.key("plugins"), overrides);
     let server = context.server(file.server, root.key("server"), overrides, !keys.is_empty());

@@ -126,6 +126,7 @@ impl Context<'_> {
             place: cloud.place,
             tokens: cloud.tokens,
             deployments: cloud.deployments,
+            catalog: Vec::new(),
             params: written.params.into(),
             keys,
             models: written.models,

@@ -59,6 +59,12 @@ pub(super) fn find(tail: &str, query: Option<&str>) -> Option<Result<Found, Miss
     }))
 }
 
+/// Whether a path in small letters ends in a method of the table.
+pub(super) fn is_method(path: &str) -> bool {
+    let method = path.rsplit_once(':').map(|(_, method)| method.trim());
+    method.is_some_and(|method| METHODS.iter().any(|(known, ..)| known.eq_ignore_ascii_case(method)))
+}
+
 pub(super) fn road(found: Found, road: Road) -> Result<Road, Missed> {
     let operation = match found.operation {
         Method::Chat => Operation::Chat,

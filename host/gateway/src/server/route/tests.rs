@@ -162,6 +162,17 @@ fn what_is_not_served_below_a_providers_prefix_passes() {
     {
         assert_eq!(at(Method::GET, up), Err(Missed::Unclean), "{up}");
     }
+    for spelled in [
+        "/openai/v1/%63hat/completions",
+        "/openai/v1/chat//completions",
+        "/openai/v1/Chat/Completions",
+        "/openai/v1/chat%2Fcompletions",
+        "/anthropic/v1//messages",
+        "/genai/v1beta/models/x%3AgenerateContent",
+        "/genai/v1beta/models/x:GenerateContent",
+    ] {
+        assert_eq!(at(Method::POST, spelled), Err(Missed::Unclean), "{spelled}");
+    }
     let kind = |path: &str| Operation::Raw(Raw { method: Method::POST, path: path.to_owned() }).as_str();
     assert_eq!([kind("/v1/audio/speech"), kind("/files"), kind("/v1/ocr")], ["audio", "files", "raw"]);
 }

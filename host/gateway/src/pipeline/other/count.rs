@@ -1,0 +1,166 @@
+//! How many tokens a request is: asked of the provider where it says so in the client's own dialect, else estimated here.
+//!
+//! The estimate costs one pass over the body: a token for every four bytes of ASCII and every three of other text, and a fixed number for
+//! each picture or document. It is for deciding how full a context is, and errs by some ten percent for English. Where a plugin reads
+//! requests, the text stays here: a count is no reason to send a provider what the plugin has not seen.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+use sluice_dialect::failure::Failure;
+use sluice_dialect::{Dialect, anthropic, gemini};
+
+use super::ask::{self, Question};
+use super::renamed;
+use crate::app::{Core, Gateway};
+use crate::pipeline::call::Call;
+use crate::pipeline::{reply, route};
+use crate::providers::Provider;
+use crate::providers::table::Also;
+
+/// What a picture or a document counts for, whatever its size: about a thousand pixels squared.
+const MEDIA: u64 = 1_600;
+/// Encoded media are at least this long; shorter texts of that kind are words.
+const ENCODED: usize = 256;
+
+pub(super) async fn run(
+    gateway: &Rc<Gateway>,
+    core: &Arc<Core>,
+    call: &mut Call,
+) -> Result<(HeaderMap, Bytes), Failure> {
+    let asked = call.model();
+    let route = route::resolve(core, call.prefix, asked.as_deref())?;
+    if let route::Route::Provider { at, model } = &route
+        && let Some(provider) = core.providers.get(*at)
+        && !call.chain.has_request_hooks()
+        && counts(provider, call.dialect)
+    {
+        match of_provider(gateway, core, call, (*at, provider), model.as_deref()).await {
+            Err(failure) if matches!(failure.status, 404 | 405 | 501) => {}
+            counted => return counted,
+        }
+    }
+    let tokens = estimate(&call.body);
+    let mut headers = reply::head(&call.settle, None, "application/json");
+    headers.insert("x-sluice-estimated", HeaderValue::from_static("tokens"));
+    Ok((headers, written(call.dialect, tokens)))
+}
+
+/// Whether the provider may be asked. One that no row describes is asked once more than needed at worst.
+fn counts(provider: &Provider, dialect: Dialect) -> bool {
+    let own =
+        provider.config.dialects.first().is_some_and(|(first, _)| *first == dialect) || provider.config.row.is_some();
+    let known = provider.config.row.is_none_or(|row| row.also.contains(&Also::CountTokens));
+    dialect != Dialect::OpenaiChat && provider.speaks(dialect) && own && known
+}
+
+async fn of_provider(
+    gateway: &Rc<Gateway>,
+    core: &Arc<Core>,
+    call: &mut Call,
+    (at, provider): (usize, &Provider),
+    model: Option<&str>,
+) -> Result<(HeaderMap, Bytes), Failure> {
+    let name = model.unwrap_or_default();
+    let uri = match call.dialect {
+        Dialect::Gemini => provider.method_uri(name, "countTokens")?,
+        Dialect::Anthropic => provider.below_uri(Dialect::Anthropic, "/count_tokens", call.query.as_deref())?,
+        Dialect::OpenaiResponses | Dialect::OpenaiChat => provider.raw_uri("/responses/input_tokens", None)?,
+    };
+    let body = match model {
+        Some(model) if call.dialect != Dialect::Gemini => renamed(&call.body, &call.peek, model),
+        _ => call.body.clone(),
+    };
+    let headers = Arc::clone(&call.headers);
+    let client = (&*headers, call.dialect);
+    let dialect = call.dialect;
+    let question = Question { at, provider, model: name, method: Method::POST, uri, client, dialect, body };
+    let (_, told, body) = ask::whole(gateway, core, &mut call.settle, &question).await?;
+    Ok((reply::head(&call.settle, Some(&told), "application/json"), body))
+}
+
+fn written(dialect: Dialect, tokens: u64) -> Bytes {
+    match dialect {
+        Dialect::Anthropic => anthropic::write_count(tokens),
+        Dialect::Gemini => gemini::write_count(tokens),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            Bytes::from(format!("{{\"object\":\"response.input_tokens\",\"input_tokens\":{tokens}}}"))
+        }
+    }
+}
+
+/// The tokens of a request, roughly; at least one.
+fn estimate(body: &[u8]) -> u64 {
+    let mut sum = Sum::default();
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        sum.value(&value, "");
+    }
+    // Brackets, names and quotes of a dialect are not what a model reads, but it reads their like.
+    (sum.ascii / 4 + sum.other / 3 + sum.media * MEDIA).max(1)
+}
+
+#[derive(Default)]
+struct Sum {
+    /// Bytes.
+    ascii: u64,
+    other: u64,
+    media: u64,
+}
+
+impl Sum {
+    fn value(&mut self, value: &Value, name: &str) {
+        match value {
+            Value::String(text) => self.text(text, name),
+            Value::Array(items) => items.iter().for_each(|item| self.value(item, name)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    // The request's own frame: what it is sent with, not what is read.
+                    if !matches!(name.as_str(), "model" | "stream" | "metadata" | "cache_control" | "type" | "role") {
+                        self.ascii += name.len() as u64 + 2;
+                        self.value(value, name);
+                    }
+                }
+            }
+            Value::Number(_) | Value::Bool(_) => self.ascii += 4,
+            Value::Null => {}
+        }
+    }
+
+    fn text(&mut self, text: &str, name: &str) {
+        let encoded = matches!(name, "data" | "file_data") || text.starts_with("data:");
+        let media = encoded || matches!(name, "url" | "image_url" | "file_url" | "fileUri" | "file_uri");
+        if (encoded && text.len() > ENCODED) || (media && text.starts_with("http")) {
+            self.media += 1;
+            return;
+        }
+        let ascii = text.bytes().filter(u8::is_ascii).count();
+        self.ascii += ascii as u64;
+        self.other += (text.len() - ascii) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_grows_with_the_text_and_not_with_the_size_of_pictures() {
+        let of =
+            |text: &str| estimate(format!("{{\"messages\":[{{\"role\":\"user\",\"content\":{text}}}]}}").as_bytes());
+        let words = |times: usize| of(&format!("\"{}\"", "one more word ".repeat(times)));
+        assert!((3..12).contains(&words(1)), "{}", words(1));
+        assert!((340..420).contains(&words(100)), "{}", words(100));
+        let picture = |size: usize| {
+            of(&format!(
+                "[{{\"type\":\"image\",\"source\":{{\"type\":\"base64\",\"data\":\"{}\"}}}}]",
+                "A".repeat(size)
+            ))
+        };
+        assert_eq!(picture(10_000), picture(1_000_000));
+        assert!(of(&format!("\"{}\"", "\u{d55c}".repeat(100))) >= 100, "a character of Korean is a token");
+        assert_eq!([estimate(b"{}"), estimate(b"no json")], [1, 1]);
+    }
+}
