@@ -89,14 +89,33 @@ fn the_address_and_the_placeholder_come_from_the_configuration() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_and_not_printed() {
-    let folder = tempfile::tempdir().unwrap();
-    for (client, word) in [("codex", "Responses"), ("claude-code", "Messages")] {
-        let output = sluice(folder.path(), &[], &["connect", client]);
-        assert_eq!(output.status.code(), Some(1), "{client}");
-        assert_eq!(out(&output), "", "{client}: lines that cannot work");
-        assert!(err(&output).contains(word) && err(&output).contains("chat completions"), "{}", err(&output));
+fn agents_get_the_lines_that_they_read() {
+    let gateway = Setup::default().start();
+    let codex = lines(&gateway, &["codex", "--model", "anthropic/gpt-5.5", "--key", "env:MY_KEY"]);
+    let expected = [
+        "model = \"anthropic/gpt-5.5\"".to_owned(),
+        "wire_api = \"responses\"".to_owned(),
+        format!("base_url = \"{}\"", gateway.url("/v1")),
+        "env_key = \"MY_KEY\"".to_owned(),
+    ];
+    assert!(expected.iter().all(|line| codex.lines().any(|printed| printed == line)), "{codex}");
+    for (client, variables) in [
+        ("claude-code", ["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL"]),
+        ("gemini-cli", ["GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "GEMINI_MODEL"]),
+    ] {
+        let text = lines(&gateway, &[client, "--model", "openai/gpt-x", "--key", "it's"]);
+        let names = variables.map(|name| format!("\"${name}\"")).join(" ");
+        let said = shell(&format!("{text}\nprintf '%s\\n' {names}"), gateway.folder(), &[]);
+        let [url, key, model] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+        let path = if client == "claude-code" { "/anthropic" } else { "/genai" };
+        assert_eq!((url, key, model), (gateway.url(path).as_str(), "it's", "openai/gpt-x"));
+        assert!(!lines(&gateway, &[client]).contains("MODEL="), "without --model the client keeps its own");
     }
+}
+
+#[test]
+fn what_cannot_be_used_is_said_and_not_printed() {
+    let folder = tempfile::tempdir().unwrap();
     for wrong in [
         &["connect", "openai", "--url", "localhost:8080"][..],
         &["connect", "openai", "--url", "http://user:pw@h"],

@@ -133,9 +133,13 @@ fn one_place_loads_native_code() {
 }
 
 /// Where a secret's text may be read, and why. Nobody else has a reason.
-const EXPOSE: [&str; 3] = [
+const EXPOSE: [&str; 5] = [
     // A provider's key, into the header that goes to the provider.
     "host/gateway/src/providers/auth.rs",
+    // What a token is asked for with.
+    "host/gateway/src/providers/token.rs",
+    // The file of a service account, into its parts.
+    "host/gateway/src/config/resolve/cloud.rs",
     // The type itself, which answers what others need to know.
     "host/gateway/src/config/secret.rs",
     // The first key, printed once.

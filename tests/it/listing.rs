@@ -120,7 +120,8 @@ fn recorded_lists_are_read_whole() {
         assert_eq!(got.len(), want.len(), "{}", case.name);
         for (got, want) in got.iter().zip(want) {
             let name = want.get("id").or(want.get("name")).and_then(Value::as_str).unwrap();
-            assert_eq!(got["id"], format!("p/{name}"), "{}", case.name);
+            // Gemini writes its collection before every name; a model is called without.
+            assert_eq!(got["id"], format!("p/{}", name.trim_start_matches("models/")), "{}", case.name);
             for (key, value) in want.as_object().unwrap() {
                 let completed = ["id", "object", "created", "owned_by"].contains(&key.as_str());
                 assert!(completed || got[key] == *value, "{}: {name}: {key}", case.name);

@@ -1,7 +1,6 @@
 //! `sluice connect`: the lines that point a client at this gateway.
 //!
-//! It knows what each client reads and which dialect it speaks. For a client whose dialect is not served it prints no lines, because they
-//! would fail later and elsewhere; it says why instead.
+//! It knows what each client reads and which dialect it speaks. The lines are all that the client needs; it changes no file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use crate::config::{self, Clients, Config, Overrides};
 
-/// Exit code where this version cannot serve the client.
-const NOT_SERVED: u8 = 1;
+/// Named where an example needs one.
+const MODEL: &str = "openai/gpt-4o-mini";
 /// Exit code for an argument that cannot be used.
 const UNUSABLE: u8 = 2;
 
@@ -26,9 +25,9 @@ pub struct Connect {
     /// The virtual key to print; `env:NAME` prints a reference to that variable instead of a key. Without it: a placeholder.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// The model that examples name.
-    #[arg(long, value_name = "MODEL", default_value = "openai/gpt-4o-mini")]
-    model: String,
+    /// The model that the client is to use, as PROVIDER/MODEL. Without it: the client's own choice, and openai/gpt-4o-mini in examples.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// The configuration to take the address from; without it ./sluice.yaml if there is one.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -40,6 +39,8 @@ enum Client {
     Codex,
     /// Anthropic's Claude Code.
     ClaudeCode,
+    /// Google's Gemini CLI.
+    GeminiCli,
     /// OpenAI's libraries, and every program that reads their variables.
     Openai,
     /// LangChain and LangGraph, in Python.
@@ -54,6 +55,16 @@ enum Key {
     Variable(String),
 }
 
+impl Key {
+    /// For a POSIX shell.
+    fn shell(&self) -> String {
+        match self {
+            Key::Text(text) => quoted(text),
+            Key::Variable(name) => format!("\"${name}\""),
+        }
+    }
+}
+
 /// What the lines are made of.
 struct Target {
     /// The gateway's address without a path and a final slash.
@@ -64,19 +75,14 @@ struct Target {
 }
 
 pub fn run(connect: &Connect) -> ExitCode {
-    let lines = match connect.client {
-        Client::Codex => {
-            return not_served(
-                "Codex",
-                "OpenAI's Responses API (`wire_api = \"responses\"`, the only one it has left)",
-            );
-        }
-        Client::ClaudeCode => return not_served("Claude Code", "Anthropic's Messages API"),
-        client => target(connect).map(|target| match client {
-            Client::Langchain => langchain(&target, &connect.model),
-            _ => openai(&target),
-        }),
-    };
+    let model = connect.model.as_deref();
+    let lines = target(connect).map(|target| match connect.client {
+        Client::Codex => codex(&target, model.unwrap_or(MODEL)),
+        Client::ClaudeCode => claude_code(&target, model),
+        Client::GeminiCli => gemini_cli(&target, model),
+        Client::Langchain => langchain(&target, model.unwrap_or(MODEL)),
+        Client::Openai => openai(&target),
+    });
     match lines {
         Ok(lines) => super::print(&lines),
         Err(message) => {
@@ -86,20 +92,69 @@ pub fn run(connect: &Connect) -> ExitCode {
     }
 }
 
-fn not_served(client: &str, dialect: &str) -> ExitCode {
-    eprintln!(
-        "{client} cannot be connected yet: it speaks {dialect}, and this version of Sluice serves OpenAI's chat completions only."
-    );
-    eprintln!("Nothing that could be set in {client} changes that. CHANGELOG.md says when a version serves it.");
-    ExitCode::from(NOT_SERVED)
+/// Lines of Codex's own file. The key stays in the environment, where Codex reads it.
+fn codex(target: &Target, model: &str) -> String {
+    let Target { url, key, .. } = target;
+    let (variable, export) = match key {
+        Key::Variable(name) => (name.as_str(), String::new()),
+        Key::Text(text) => (
+            "SLUICE_API_KEY",
+            format!("# Its key is read from the environment: export SLUICE_API_KEY={}\n", quoted(text)),
+        ),
+    };
+    format!(
+        "# For ~/.codex/config.toml\n{export}\
+         model = {}\n\
+         model_provider = \"sluice\"\n\n\
+         [model_providers.sluice]\n\
+         name = \"Sluice\"\n\
+         base_url = {}\n\
+         env_key = {}\n\
+         wire_api = \"responses\"\n",
+        literal(model),
+        literal(&format!("{url}/v1")),
+        literal(variable),
+    )
+}
+
+fn claude_code(target: &Target, model: Option<&str>) -> String {
+    let models = match model {
+        // Its small requests (titles, summaries) go to a model of their own, which only Anthropic has.
+        Some(model) => {
+            let names = ["ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "ANTHROPIC_SMALL_FAST_MODEL"];
+            names.map(|name| format!("export {name}={}\n", quoted(model))).concat()
+        }
+        None => "# Models keep their names where Anthropic is configured; --model PROVIDER/MODEL takes another provider's.\n".to_owned(),
+    };
+    format!(
+        "# Claude Code reads these. For this shell: eval \"$(sluice connect claude-code)\"\n\
+         export ANTHROPIC_BASE_URL={}\n\
+         export ANTHROPIC_AUTH_TOKEN={}\n{models}",
+        quoted(&format!("{}/anthropic", target.url)),
+        target.key.shell(),
+    )
+}
+
+fn gemini_cli(target: &Target, model: Option<&str>) -> String {
+    let model = match model {
+        Some(model) => format!("export GEMINI_MODEL={}\n", quoted(model)),
+        None => {
+            "# Models keep their names where Gemini is configured; --model PROVIDER/MODEL takes another provider's.\n"
+                .to_owned()
+        }
+    };
+    format!(
+        "# Gemini CLI reads these. For this shell: eval \"$(sluice connect gemini-cli)\"\n\
+         export GOOGLE_GEMINI_BASE_URL={}\n\
+         export GEMINI_API_KEY={}\n{model}",
+        quoted(&format!("{}/genai", target.url)),
+        target.key.shell(),
+    )
 }
 
 fn openai(target: &Target) -> String {
     let Target { url, key, has_openai } = target;
-    let key = match key {
-        Key::Text(text) => quoted(text),
-        Key::Variable(name) => format!("\"${name}\""),
-    };
+    let key = key.shell();
     let (base, about) = if *has_openai {
         let all = format!("at {url}/v1 every provider answers, as PROVIDER/MODEL");
         (format!("{url}/openai/v1"), format!("Models keep their names, because /openai leads to OpenAI alone; {all}."))

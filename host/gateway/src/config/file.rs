@@ -484,7 +484,9 @@ pub(super) struct Match {
     /// The model as the client wrote it, or as the `provider/model` that this leads to, before any plugin changes it. A call that
     /// names no model fits nothing, or `PROVIDER/*` on a provider's own path.
     pub(super) model: Option<OneOrMany<String>>,
-    /// What the call asks for: `chat`.
+    /// What the call asks for: `chat`, `embeddings`, `count-tokens`, or of what passes raw `audio`, `batches`, `completions`, `files`,
+    /// `images`, `moderations`, `rerank` and, for everything else, `raw`. A plugin that is `on_error: closed` and reads requests or replies
+    /// refuses raw calls, which it cannot read, unless it runs on other operations only.
     pub(super) operation: Option<OneOrMany<String>>,
     /// The name of the caller's virtual key. An anonymous call does not fit, not even `*`.
     pub(super) key: Option<OneOrMany<String>>,

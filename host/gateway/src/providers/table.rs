@@ -58,10 +58,6 @@ pub enum Quirk {
     /// A turn with tool calls in thinking mode is refused without the `reasoning_content` it came with (DeepSeek), or loses its thread
     /// (Moonshot, Z.ai).
     WantsReasoningContent,
-    /// Tools of type `custom` are served on chat, too (OpenAI).
-    CustomTools,
-    /// Nothing of the address changes with `/v1` (Perplexity serves `/chat/completions` at its root).
-    Unversioned,
 }
 
 /// An operation beside chat.
@@ -245,7 +241,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         dialects: CHAT_AND_RESPONSES,
-        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole, Quirk::CustomTools],
+        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole],
         also: &[
             Also::Models,
             Also::CountTokens,
@@ -266,7 +262,6 @@ pub static ROWS: &[Row] = &[
         ..chat("openrouter", "OpenRouter", "https://openrouter.ai/api/v1", &["OPENROUTER_API_KEY"])
     },
     Row {
-        quirks: &[Quirk::Unversioned],
         also: &[],
         ..chat("perplexity", "Perplexity", "https://api.perplexity.ai", &["PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"])
     },
@@ -326,15 +321,4 @@ pub fn row(name: &str) -> Option<&'static Row> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_in_order_and_whole() {
-        assert!(ROWS.is_sorted_by_key(|row| row.name) && ROWS.len() >= 24, "{}", ROWS.len());
-        for row in ROWS {
-            assert!(!row.dialects.is_empty() && row.base_url.starts_with("http"), "{}", row.name);
-            assert!(!row.base_url.ends_with('/') && row.dialects.iter().all(|(_, path)| path.starts_with('/')));
-        }
-    }
-}
+mod tests;
