@@ -71,5 +71,6 @@ mod tutorial;
 mod upstream_connections;
 mod upstream_deadlines;
 mod upstream_errors;
+mod wire_dialects;
 mod wire_passthrough;
 mod wire_splits;

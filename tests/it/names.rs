@@ -1,6 +1,6 @@
 //! How a model's name finds its provider, and what a name that finds none is told.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_tests::gateway::{Gateway, Setup};
 use sluice_tests::mock::{Mock, Script};
 
@@ -188,4 +188,24 @@ fn a_bad_config_names_every_mistake_with_its_place() {
     let output =
         sluice_tests::gateway::command(home.path(), &[]).arg("check").arg("--config").arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_drop_in_path_reaches_every_configured_provider_by_its_name() {
+    let mock = Mock::start();
+    mock.script("p", Script::json(200, reply("fine")));
+    let rows = [row(&mock, "p", "")];
+    let gateway = setup(&rows, "aliases: { fast: p/m2 }\n").start();
+    let ask = |path: &str, model: &str| {
+        let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        gateway.post(path, body.to_string())
+    };
+    for path in ["/openai/v1/chat/completions", "/anthropic/v1/messages"] {
+        assert_eq!(ask(path, "p/m1").status, 200, "{path}");
+        assert!(String::from_utf8_lossy(&mock.last("p").body).contains("\"m1\""), "{path}");
+        assert_eq!(ask(path, "fast").status, 200, "{path}");
+        assert!(String::from_utf8_lossy(&mock.last("p").body).contains("\"m2\""), "{path}");
+        assert_eq!(ask(path, "other").status, 404, "{path}");
+        assert_eq!(ask(path, "meta-llama/x").status, 404, "{path}");
+    }
 }

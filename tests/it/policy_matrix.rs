@@ -161,7 +161,7 @@ fn an_answer_comes_in_the_clients_dialect() {
             .start();
     active(&gateway, "cache");
     for (client, provider, stream) in roads() {
-        let question = format!("what of {} and {}", client.as_str(), provider.as_str());
+        let question = format!("what of {} and {}, {stream}", client.as_str(), provider.as_str());
         says(&mock, provider, &["the ", "answer"]);
         let road = (client, provider, stream);
         let first = ask(&gateway, road, &question);

@@ -54,7 +54,7 @@ impl Case {
 
     /// The recorded reply as a script: in its recorded pieces where it is a stream, else with its length.
     pub fn script(&self) -> Script {
-        if self.content_type().starts_with("text/event-stream") {
+        if self.status == 200 && self.content_type().starts_with("text/event-stream") {
             return self.pieces().iter().fold(Script::sse_head(), |script, piece| script.chunk(piece)).end_chunks();
         }
         let mut headers = vec![("content-type", self.content_type())];

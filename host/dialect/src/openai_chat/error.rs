@@ -16,11 +16,17 @@ pub use crate::told::{from_error_event, in_stream};
 /// The failure behind a provider's reply with an error status. A body in OpenAI's shape is kept, for clients of this dialect.
 pub fn from_provider(status: u16, content_type: Option<&str>, body: &[u8]) -> Failure {
     let mut failure = told::from_provider(status, content_type, body);
-    let message = json::pointer(body, "/error/message").and_then(|at| body.get(at.start));
-    if json::validate(body).is_ok() && message == Some(&b'"') {
+    if has_shape(body) {
         failure.original = told::original(OWN, body);
     }
     failure
+}
+
+/// A sentence and a word or a number beside it: what clients of this dialect can read, and as much as any provider of it sends.
+pub(crate) fn has_shape(body: &[u8]) -> bool {
+    let first = |pointer: &str| json::pointer(body, pointer).and_then(|at| body.get(at.start));
+    let named = ["/error/code", "/error/type"].iter().any(|pointer| first(pointer).is_some_and(|byte| *byte != b'n'));
+    json::validate(body).is_ok() && named && first("/error/message") == Some(&b'"')
 }
 
 /// The body of an error reply: the provider's own where it was one of this dialect, else the same four keys for every failure. The call's id

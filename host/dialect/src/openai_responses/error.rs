@@ -11,6 +11,7 @@ use super::write_reply;
 use crate::Dialect;
 use crate::failure::{Class, Failure};
 use crate::hub::Asked;
+use crate::openai_chat;
 use crate::told;
 
 const OWN: Dialect = Dialect::OpenaiResponses;
@@ -19,16 +20,10 @@ const OWN: Dialect = Dialect::OpenaiResponses;
 pub fn from_provider(status: u16, content_type: Option<&str>, body: &[u8]) -> Failure {
     let mut failure = told::from_provider(status, content_type, body);
     failure.class = class(&failure);
-    if has_shape(body) {
+    if openai_chat::error::has_shape(body) {
         failure.original = told::original(OWN, body);
     }
     failure
-}
-
-/// `{"error": {"message": text, ...}}`: what clients of this dialect can read.
-fn has_shape(body: &[u8]) -> bool {
-    let Ok(Value::Object(map)) = serde_json::from_slice(body) else { return false };
-    map.get("error").and_then(|error| error.get("message")).is_some_and(Value::is_string)
 }
 
 /// The failure that an `error` event tells, nested in `error` or flat.

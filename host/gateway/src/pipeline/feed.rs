@@ -5,7 +5,7 @@
 //! alive, not a call.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -31,6 +31,9 @@ pub enum Item {
     End,
 }
 
+/// How long the end of the body is waited for behind the dialect's own last event.
+const BEHIND_DONE: Duration = Duration::from_millis(250);
+
 pub struct Feed {
     dialect: Dialect,
     source: Source,
@@ -41,12 +44,12 @@ pub struct Feed {
     sent: Instant,
     content_at: Option<Instant>,
     finished: bool,
-    /// The dialect's own last event has come: nothing behind it is waited for.
-    done: bool,
+    /// When the dialect's own last event came.
+    done_at: Option<Instant>,
     ended: bool,
     pub usage: Option<Usage>,
     /// Time spent waiting for the provider.
-    pub waited: std::time::Duration,
+    pub waited: Duration,
 }
 
 impl Feed {
@@ -61,16 +64,21 @@ impl Feed {
             sent: upstream.sent,
             content_at: None,
             finished: false,
-            done: false,
+            done_at: None,
             ended: false,
             usage: None,
-            waited: std::time::Duration::ZERO,
+            waited: Duration::ZERO,
         }
     }
 
     /// Gives these frames first, then what the provider still sends.
     pub fn replay(&mut self, frames: VecDeque<Frame>) {
         self.replay = frames;
+    }
+
+    /// Whether the dialect's own last event has come: the reply is complete, whatever follows.
+    pub fn is_done(&self) -> bool {
+        self.done_at.is_some()
     }
 
     pub fn had_content(&self) -> bool {
@@ -80,9 +88,6 @@ impl Feed {
     /// What has arrived already; `None` when the provider must be waited for.
     pub fn ready(&mut self) -> Result<Option<Item>, Failure> {
         loop {
-            if self.done && self.replay.is_empty() {
-                return Ok(Some(Item::End));
-            }
             let frame = match self.replay.pop_front() {
                 Some(frame) => Some(frame),
                 None if self.ended => self.framer.finish().map_err(|error| too_long(&error))?,
@@ -116,7 +121,11 @@ impl Feed {
             None => deadline(self.sent, self.timeouts.first_token),
             Some(at) => deadline(at, self.timeouts.idle),
         };
-        let until = total.min(content);
+        let until = match self.done_at {
+            // Some providers say a last word behind it, and most end the body at once.
+            Some(at) => deadline(at, BEHIND_DONE),
+            None => total.min(content),
+        };
         let began = Instant::now();
         let read = tokio::time::timeout_at(until.into(), self.source.next()).await;
         self.waited += began.elapsed();
@@ -176,7 +185,9 @@ impl Feed {
             self.content_at = Some(Instant::now());
         }
         self.finished |= glance.finished > 0 || glance.done;
-        self.done |= glance.done;
+        if glance.done {
+            self.done_at = Some(Instant::now());
+        }
         if let Some(usage) = glance.usage {
             self.usage = Some(usage.after(self.usage));
         }

@@ -248,8 +248,13 @@ impl Pump {
         }
     }
 
-    /// Waits for the provider.
+    /// Waits for the provider. A client that leaves behind the last event has all it wanted.
     async fn fill(&mut self) -> Result<(), Failure> {
+        if self.feed.is_done() {
+            self.settle.record.usage = self.feed.usage;
+            self.settle.replied();
+            self.settle.end(Outcome::Ok, 200);
+        }
         tokio::select! {
             biased;
             filled = self.feed.fill() => filled,
