@@ -8,52 +8,62 @@ use crate::Dialect;
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::hub::{self, Asked, Delta};
+use crate::json;
 use crate::openai_chat::answer;
-use crate::sse::Frame;
+use crate::sse::{Frame, Framer};
 
 /// Choices of a stream whose finish reason is looked for.
 const MAX_REASONS: u32 = 16;
 
 impl Dialect {
-    /// The whole reply that a client's frames tell; `None` where they tell none. `max`: as [`hub::Assembler::new`].
+    /// The whole reply that a client's bytes tell, event by event or several at once; `None` where they tell none. `max`: as
+    /// [`hub::Assembler::new`].
     pub fn assemble(self, frames: Vec<Bytes>, max: usize) -> Option<Bytes> {
         if self == Dialect::OpenaiChat {
             return assemble_chat(frames, max);
         }
         let mut assembler = hub::Assembler::new(max);
-        let mut decoder = self.api().decoder();
-        let (mut told, mut any) = (Vec::new(), false);
-        for frame in frames {
-            let frame = Frame::new(frame);
-            let Some(data) = frame.data() else { continue };
-            decoder.event(frame.event(), &data, &mut told);
-            // What was sent to the client has been looked at before.
-            any |= told.drain(..).all(|delta| assembler.push(delta).is_ok());
-        }
-        // Some dialects tell how it ended only then. That the stream was not complete is no news here.
-        decoder.end(&mut told);
-        let _ = told.drain(..).all(|delta| assembler.push(delta).is_ok());
+        // What was sent to the client has been looked at before. That the stream was not complete is no news here.
+        let any = self.told_by(frames).into_iter().map(|delta| assembler.push(delta)).filter(Result::is_ok).count() > 0;
         any.then(|| self.api().write_reply(&assembler.finish(), &Asked::default()).0)
     }
 
-    /// The finish reasons that one frame of a client's stream says, by choice, in the canonical form's words.
+    /// What a client's bytes tell.
+    fn told_by(self, frames: Vec<Bytes>) -> Vec<Delta> {
+        let (mut told, mut decoder) = (Vec::new(), self.api().decoder());
+        if self == Dialect::Gemini && frames.first().is_some_and(|first| first.trim_ascii_start().starts_with(b"[")) {
+            // A list instead of events.
+            let list = frames.concat();
+            for item in json::array(&list, 0).into_iter().flatten() {
+                decoder.event(None, list.get(item).unwrap_or_default(), &mut told);
+            }
+        } else {
+            let mut framer = Framer::new(usize::MAX);
+            frames.into_iter().for_each(|bytes| framer.push(bytes));
+            while let Ok(Some(frame)) = framer.finish() {
+                if let Some(data) = frame.data() {
+                    decoder.event(frame.event(), &data, &mut told);
+                }
+            }
+        }
+        decoder.end(&mut told);
+        told
+    }
+
+    /// The finish reasons that bytes of a client's stream say, by choice, in the canonical form's words.
     pub fn frame_reasons(self, frame: &Bytes) -> BTreeMap<u32, String> {
-        let frame = Frame::new(frame.clone());
-        let Some(data) = frame.data() else { return BTreeMap::new() };
         if self == Dialect::OpenaiChat {
+            let data = Frame::new(frame.clone()).data().unwrap_or_default();
             let said = |choice| Some((choice, crate::openai_chat::reply::finish_reason(&data, choice)?));
             return (0..MAX_REASONS).filter_map(said).collect();
         }
-        let (mut told, mut decoder) = (Vec::new(), self.api().decoder());
-        decoder.event(frame.event(), &data, &mut told);
-        decoder.end(&mut told);
         let said = |delta| match delta {
             Delta::Finish { choice, finish, .. } if choice < MAX_REASONS => {
                 Some((choice, crate::openai_chat::finish_reason(&finish).to_owned()))
             }
             _ => None,
         };
-        told.into_iter().filter_map(said).collect()
+        self.told_by(vec![frame.clone()]).into_iter().filter_map(said).collect()
     }
 
     /// A whole reply of this dialect as its stream.
