@@ -185,7 +185,7 @@ impl Default for Provider {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Params {
-    /// They are left out, and named in the header `x-sluice-dropped` and the log.
+    /// They are left out, and named in the header `x-sluice-lost` and the log.
     Warn,
     /// They are left out, and named in the log alone.
     Drop,

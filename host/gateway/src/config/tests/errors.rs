@@ -84,7 +84,7 @@ fn wrong_values_say_what_was_expected() {
     bad(
         "routes: {}\n",
         &[
-            "c.yaml:1:1: unknown field `routes`, expected `server`, `network`, `providers`, `aliases`, `keys` or `plugins`",
+            "c.yaml:1:1: unknown field `routes`, expected `server`, `network`, `providers`, `catalog`, `aliases`, `keys` or `plugins`",
         ],
     );
 }

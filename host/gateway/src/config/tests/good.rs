@@ -10,7 +10,7 @@ fn the_sample_loads_and_shows_the_defaults() {
     let config = load(Some(&path), &some_env, &Overrides::default()).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
-    assert_eq!(names, ["openai", "llama", "openai-research"]);
+    assert_eq!(names, ["openai", "llama", "azure", "vertex", "openai-research"]);
     // The sample says that its limits are the defaults.
     let defaults = defaults(&some_env, &Overrides::default()).result.unwrap();
     assert_eq!(format!("{:?}", config.server.limits), format!("{:?}", defaults.server.limits));
