@@ -24,11 +24,11 @@ def failed(caught):
 QUESTION = [{"role": "user", "content": "hi"}]
 
 
-def chat(client, stream):
+def chat(client, stream, model="m"):
     """The whole reply, or what the client's own accumulator makes of a stream."""
     if not stream:
-        return chat_form(client.chat.completions.create(model="m", messages=QUESTION).to_dict(warnings=False))
-    with client.chat.completions.stream(model="m", messages=QUESTION) as events:
+        return chat_form(client.chat.completions.create(model=model, messages=QUESTION).to_dict(warnings=False))
+    with client.chat.completions.stream(model=model, messages=QUESTION, stream_options={"include_usage": True}) as events:
         # Not the final completion: asking for that raises where a limit cut the answer.
         events.until_done()
         return chat_form(events.current_completion_snapshot.to_dict(warnings=False))
@@ -201,11 +201,11 @@ class Fold:
 # ---- Responses
 
 
-def responses(client, stream):
+def responses(client, stream, model="m"):
     if not stream:
-        return responses_form(client.responses.create(model="m", input="hi").to_dict(warnings=False))
+        return responses_form(client.responses.create(model=model, input="hi").to_dict(warnings=False))
     final = None
-    with client.responses.stream(model="m", input="hi") as events:
+    with client.responses.stream(model=model, input="hi") as events:
         for event in events:
             if event.type == "error":
                 return forms.error(None, getattr(event, "message", None) or str(event.to_dict(warnings=False)))

@@ -22,9 +22,9 @@ def anthropic_failed(caught):
     return forms.error(getattr(caught, "status_code", None), inner.get("message"))
 
 
-def messages(client, stream):
+def messages(client, stream, model="m"):
     """The whole message, or what the client's own accumulator makes of a stream."""
-    asked = {"model": "m", "max_tokens": 16, "messages": [{"role": "user", "content": "hi"}]}
+    asked = {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": "hi"}]}
     if not stream:
         return messages_form(client.messages.create(**asked).to_dict(warnings=False))
     with client.messages.stream(**asked) as events:
@@ -76,12 +76,12 @@ def gemini_failed(caught):
     return forms.error(caught.code, caught.message)
 
 
-def generated(client, stream):
+def generated(client, stream, model="m"):
     """The reply; of a stream, its chunks put together as the client's chats do it: part by part, the last usage and reason standing."""
     if not stream:
-        replies = [client.models.generate_content(model="m", contents="hi")]
+        replies = [client.models.generate_content(model=model, contents="hi")]
     else:
-        replies = list(client.models.generate_content_stream(model="m", contents="hi"))
+        replies = list(client.models.generate_content_stream(model=model, contents="hi"))
     choices, counts, blocked = {}, None, None
     for reply in replies:
         counts = reply.usage_metadata or counts

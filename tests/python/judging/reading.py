@@ -10,23 +10,23 @@ DIALECTS = ("openai-chat", "openai-responses", "anthropic", "gemini")
 
 
 class Readers:
-    """The four clients before one server."""
+    """The four clients before one server, or before a gateway to it at `url`, where models have their provider's name."""
 
-    def __init__(self, server):
+    def __init__(self, server, url=None):
         self.server = server
-        self.openai = openai_readers.client(server.url)
-        self.anthropic = other_readers.anthropic_client(server.url)
-        self.gemini = other_readers.gemini_client(server.url)
+        self.openai = openai_readers.client(url or server.url)
+        self.anthropic = other_readers.anthropic_client(url or server.url)
+        self.gemini = other_readers.gemini_client(url or server.url)
 
-    def read(self, dialect, reply, stream):
+    def read(self, dialect, reply, stream, model="m"):
         """What the client of `dialect` says of a reply. A stream goes through the client's accumulator, where it has one."""
         if dialect == "openai-chat":
-            return self.guard(reply, lambda: openai_readers.chat(self.openai, stream))
+            return self.guard(reply, lambda: openai_readers.chat(self.openai, stream, model))
         if dialect == "openai-responses":
-            return self.guard(reply, lambda: openai_readers.responses(self.openai, stream))
+            return self.guard(reply, lambda: openai_readers.responses(self.openai, stream, model))
         if dialect == "anthropic":
-            return self.guard(reply, lambda: other_readers.messages(self.anthropic, stream))
-        return self.guard(reply, lambda: other_readers.generated(self.gemini, stream))
+            return self.guard(reply, lambda: other_readers.messages(self.anthropic, stream, model))
+        return self.guard(reply, lambda: other_readers.generated(self.gemini, stream, model))
 
     def read_raw(self, dialect, reply, stream):
         """The same for what a provider sent: also from those whose ways OpenAI's own accumulators do not foresee."""
