@@ -33,6 +33,10 @@ answers.
 LOSSES = """
 ## What is lost
 
+Each loss with the reason for it. Of a call, Sluice names what was lost in `x-sluice-lost` and in the log. Not counted here, and named
+there where the other dialect has no place for them: citations of other things than addresses, log probabilities, pictures and sounds that
+a model made, and tools that a provider runs itself. None of these ever shows as a call for the client to run.
+
 | part | from | to | what | times | why |
 | --- | --- | --- | --- | --- | --- |
 """
