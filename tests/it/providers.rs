@@ -230,3 +230,34 @@ fn entra_and_the_metadata_server_give_tokens_that_are_kept() {
     let said: Value = serde_json::from_slice(&vertex.body).unwrap();
     assert_eq!((said.get("model"), &said["anthropic_version"]), (None, &json!("vertex-2023-10-16")));
 }
+
+#[test]
+fn the_catalog_leads_bare_names_and_tells_what_models_refuse() {
+    let mock = Mock::start();
+    mock.script("openai", Script::json(200, reply("hi")));
+    mock.script("anthropic", Script::json(200, anthropic_reply()));
+    let gateway = start(
+        &mock,
+        "  openai: { base_url: 'BASE/v1', keys: ['env:KEY'] }\n  anthropic: { base_url: BASE, keys: ['env:KEY'] }",
+    );
+    for (model, script) in [("gpt-4o", "openai"), ("claude-opus-4-7", "anthropic")] {
+        let got = gateway.post(CHAT, body(model, false));
+        assert_eq!(got.status, 200, "{model}: {}", got.text());
+        assert_eq!(mock.journal().count(script), 1, "{model}");
+    }
+    assert_eq!(gateway.post(CHAT, body("no-such-model", false)).status, 404);
+    // Gemini's clients always send what this model refuses.
+    let asked = r#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"temperature":1,"topP":0.95,"topK":64}}"#;
+    let got = gateway.post("/genai/v1beta/models/anthropic/claude-opus-4-7:generateContent", asked);
+    assert_eq!(got.status, 200, "{}", got.text());
+    let said: Value = serde_json::from_slice(&mock.last("anthropic").body).unwrap();
+    assert_eq!([said.get("temperature"), said.get("top_p"), said.get("top_k")], [None; 3], "{said}");
+    assert!(got.header("x-sluice-lost").is_some_and(|lost| lost.contains("temperature")), "{:?}", got.head);
+    // Below a prefix without its provider, what another one is known to serve.
+    let gateway = start(
+        &mock,
+        "  openai: { base_url: 'BASE/v1', keys: ['env:KEY'] }\n  groq: { base_url: 'BASE/v1', keys: ['env:KEY'] }",
+    );
+    let got = gateway.post("/anthropic/v1/messages", MESSAGES.replace("MODEL", "gpt-4o"));
+    assert_eq!(got.status, 200, "{}", got.text());
+}

@@ -13,11 +13,10 @@ use sluice_dialect::openai_chat::echo;
 use super::call::{Call, Settle, deadline};
 use super::outgoing::{self, Outgoing};
 use super::route::Route;
-use super::upstream::{Source, Upstream};
+use super::upstream::{self, Source, Upstream};
 use crate::app::{Core, Gateway};
 use crate::providers::auth::Credential;
 use crate::providers::client::{Client, SendError};
-use crate::providers::decode::Decoder;
 use crate::providers::{Provider, headers};
 
 /// A reply that is a 200 of the kind that was asked for.
@@ -74,19 +73,13 @@ async fn ask(
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
     call.settle.record.last.status = parts.status.as_u16();
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).filter(|value| {
-        let name = value.as_bytes().trim_ascii();
-        !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
-    });
+    let encoding = upstream::encoding(&parts.headers);
     let ok = parts.status == StatusCode::OK;
     let max = if ok { provider.config.limits.reply_size } else { provider.config.limits.error_size };
     // A client that named no encoding is not given one, whatever the provider sends unasked.
     let encoded = ok && !reads && encoding.is_some() && call.headers.contains_key(header::ACCEPT_ENCODING);
     let decoder = match encoding {
-        Some(encoding) if !encoded => Some(Box::new(Decoder::new(encoding.as_bytes(), max).map_err(|detail| {
-            Failure::bad_gateway("unknown_encoding", "The provider sent a compressed reply that cannot be read.")
-                .with_detail(detail)
-        })?)),
+        Some(encoding) if !encoded => Some(upstream::decoder(encoding, max)?),
         _ => None,
     };
     let source = Source::Provider { body: incoming, decoder };

@@ -47,7 +47,7 @@ use crate::hooks::delta::Deltas;
 use crate::hooks::request::Decision;
 use crate::hooks::view::CallState;
 use crate::observe::record::Outcome;
-use crate::plugins::chain::StreamPlan;
+use crate::plugins::chain::{Chain, StreamPlan};
 
 /// Attempts of one call, a plugin's retries included.
 const MAX_ATTEMPTS: u32 = 3;
@@ -137,12 +137,7 @@ async fn steps(gateway: &Gateway, core: &Core, call: &mut Call) -> Result<Served
 
 /// Whether the call may be served at all: required policy is live, the caller may use the model, streams can be guarded.
 fn admit(call: &Call) -> Result<(), Failure> {
-    if !call.chain.missing.is_empty() {
-        let missing = call.chain.missing.join(", ");
-        let mut failure = Failure::overloaded("A required policy is not loaded, so calls are refused.");
-        failure.code = Some("policy_missing".into());
-        return Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")));
-    }
+    required(&call.chain)?;
     if let Some(caller) = &call.settle.record.caller {
         let asked = call.peek.model.as_ref().map(|model| &*model.name);
         models::admit(call.settle.core(), caller, call.prefix, asked)?;
@@ -156,6 +151,17 @@ fn admit(call: &Call) -> Result<(), Failure> {
         return Err(failure.with_param("stream").with_detail(format!("streams: refuse in {}.yaml", entry.name)));
     }
     Ok(())
+}
+
+/// Refuses calls while a required policy is not loaded.
+fn required(chain: &Chain) -> Result<(), Failure> {
+    if chain.missing.is_empty() {
+        return Ok(());
+    }
+    let missing = chain.missing.join(", ");
+    let mut failure = Failure::overloaded("A required policy is not loaded, so calls are refused.");
+    failure.code = Some("policy_missing".into());
+    Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")))
 }
 
 fn out_of_attempts() -> Failure {

@@ -176,7 +176,18 @@ fn object(core: &Core, name: &str, target: Option<(&Provider, &str)>, models: Op
         return text;
     }
     let owner = target.map_or("sluice", |(provider, _)| &*provider.name);
-    json!({ "id": name, "object": "model", "created": core.started, "owned_by": owner }).to_string()
+    let mut object = json!({ "id": name, "object": "model", "created": core.started, "owned_by": owner });
+    // What the provider does not say itself, the catalog does.
+    let known = target.and_then(|(provider, model)| provider.catalogued(model));
+    for (member, limit) in [
+        ("context_window", known.and_then(|known| known.window)),
+        ("max_output_tokens", known.and_then(|known| known.output)),
+    ] {
+        if let (Some(limit), Some(object)) = (limit, object.as_object_mut()) {
+            object.insert(member.to_owned(), limit.into());
+        }
+    }
+    object.to_string()
 }
 
 /// Whether the caller's key may ask for this name: as the client says it, or as `provider/model` that it leads to.

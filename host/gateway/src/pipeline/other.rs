@@ -17,7 +17,7 @@ use crate::app::{Core, Gateway};
 use crate::config::OnError;
 use crate::exchange::{Inbound, Operation, Reply};
 use crate::observe::record::Outcome;
-use crate::plugins::chain::Chain;
+use crate::plugins::chain::{Chain, Entry};
 
 mod ask;
 mod count;
@@ -68,28 +68,16 @@ async fn read(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Repl
 
 /// Refuses a call that a plugin of the chain is to guard and cannot read.
 fn unseen(chain: &Chain, operation: &str) -> Result<(), Failure> {
-    let guards = |hook| move |entry: &&Arc<crate::plugins::chain::Entry>| entry.has(hook);
-    let closed = chain.entries.iter().filter(|entry| entry.on_error == OnError::Closed);
-    let mut blind = closed
-        .filter(|entry| [Hook::OnRequest, Hook::OnResponse, Hook::OnDelta].into_iter().any(|hook| guards(hook)(entry)));
-    let Some(entry) = blind.next() else { return Ok(()) };
+    let blind = |entry: &&Arc<Entry>| {
+        entry.on_error == OnError::Closed && (entry.has(Hook::OnRequest) || entry.reads_replies())
+    };
+    let Some(entry) = chain.entries.iter().find(blind) else { return Ok(()) };
     let name = &entry.name;
     let message = format!(
         "The policy `{name}` cannot read calls of this kind ({operation}), so they are refused. The operator can let them pass: list the \
          operations that the policy runs on in its `match`, as in `match: {{ operation: [chat, embeddings] }}`."
     );
     Err(Failure::new(Blame::Plugin, 403, "permission_error", "unseen_by_policy", message))
-}
-
-/// Refuses calls while a required policy is not loaded.
-fn required(chain: &Chain) -> Result<(), Failure> {
-    if chain.missing.is_empty() {
-        return Ok(());
-    }
-    let missing = chain.missing.join(", ");
-    let mut failure = Failure::overloaded("A required policy is not loaded, so calls are refused.");
-    failure.code = Some("policy_missing".into());
-    Err(failure.with_detail(format!("plugins.required: {missing}; GET /api/plugins says why")))
 }
 
 /// The body with the target's name for the model, where it says another.

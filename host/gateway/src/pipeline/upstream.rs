@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sluice_dialect::failure::Failure;
 
@@ -24,6 +24,23 @@ pub struct Upstream {
     pub sent: Instant,
     /// When the head arrived.
     pub head: Instant,
+}
+
+/// How a body is encoded, where it is.
+pub fn encoding(headers: &HeaderMap) -> Option<&[u8]> {
+    let name = headers.get(header::CONTENT_ENCODING)?.as_bytes().trim_ascii();
+    (!name.is_empty() && !name.eq_ignore_ascii_case(b"identity")).then_some(name)
+}
+
+/// What decodes a body of that encoding, up to `max` bytes.
+///
+/// # Errors
+/// A 502 for an encoding that nobody here knows.
+pub fn decoder(encoding: &[u8], max: usize) -> Result<Box<Decoder>, Failure> {
+    Decoder::new(encoding, max).map(Box::new).map_err(|detail| {
+        Failure::bad_gateway("unknown_encoding", "The provider sent a compressed reply that cannot be read.")
+            .with_detail(detail)
+    })
 }
 
 /// Where a body's bytes come from.

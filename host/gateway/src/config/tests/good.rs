@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 
 #[test]
@@ -258,4 +260,42 @@ fn a_plugin_says_which_calls_what_it_may_do_and_when_it_is_stopped() {
     let ten = Duration::from_secs(10);
     assert_eq!(a.breaker, Some(Breaker { errors: 50, min: 20, window: ten, pause: ten / 2 }));
     assert_eq!(b.breaker, None);
+}
+
+#[test]
+fn clouds_say_where_they_are_and_who_gives_tokens() {
+    let account =
+        json!({ "client_email": "me@p.iam", "private_key": "PEM", "project_id": "own", "token_uri": "https://t" });
+    let folder = Folder::with(
+        "providers:\n  azure: { azure: { resource: res, tenant_id: t, client_id: c, client_secret: 'env:OTHER_KEY', deployments: { a: b } } }\n  \
+         eu: { like: vertex, vertex: { location: global, credentials: sa.json } }\n  \
+         own: { like: vertex, vertex: { project: p } }\n  deepseek: { base_url: 'http://h', params: reject, keys: [] }\n",
+    );
+    folder.add("sa.json", &account.to_string());
+    let config = folder.load(&some_env).unwrap_or_else(|errors| panic!("{errors}"));
+    let named = |name: &str| config.providers.iter().find(|provider| provider.name == name).unwrap();
+    let azure = named("azure");
+    assert_eq!(azure.base.to_string(), "https://res.openai.azure.com");
+    assert!(matches!(&azure.tokens, Some(TokenSource::Entra { tenant, .. }) if tenant == "t") && azure.keys.is_empty());
+    assert_eq!(azure.deployments, [("a".to_owned(), "b".to_owned())]);
+    let eu = named("eu");
+    assert_eq!(eu.base.to_string(), "https://aiplatform.googleapis.com");
+    assert_eq!(eu.place, Some(Place::Vertex { project: "own".into(), location: "global".into() }));
+    assert!(matches!(&eu.tokens, Some(TokenSource::ServiceAccount { email, .. }) if email == "me@p.iam"));
+    let own = named("own");
+    assert_eq!(own.base.to_string(), "https://us-central1-aiplatform.googleapis.com");
+    assert!(matches!(&own.tokens, Some(TokenSource::Metadata { host }) if host == "metadata.google.internal"));
+    assert_eq!(named("deepseek").params, sluice_dialect::hub::Policy::Reject);
+    assert!(!format!("{config:?}").contains("PEM"), "a private key prints");
+}
+
+#[test]
+fn what_the_operator_says_of_a_model_goes_over_the_catalog() {
+    let config =
+        good("catalog: { openai/gpt-4o: { max_output: 7, input_price: 0.075 }, openai/ft: { sampling: false } }\n");
+    let openai = config.providers.iter().find(|provider| provider.name == "openai").unwrap();
+    let known = |name: &str| &openai.catalog.iter().find(|(model, _)| model == name).unwrap().1;
+    let (listed, own) = (known("gpt-4o"), known("ft"));
+    assert_eq!((listed.output, listed.window, listed.price.input), (Some(7), Some(128_000), Some(75_000_000)));
+    assert_eq!((own.refuses_sampling, own.window, own.price.input), (true, None, None));
 }

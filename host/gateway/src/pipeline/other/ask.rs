@@ -11,8 +11,7 @@ use sluice_dialect::failure::Failure;
 use crate::app::{Core, Gateway};
 use crate::pipeline::attempt;
 use crate::pipeline::call::{Settle, deadline};
-use crate::pipeline::upstream::{Source, Upstream};
-use crate::providers::decode::Decoder;
+use crate::pipeline::upstream::{self, Source, Upstream};
 use crate::providers::{Provider, headers};
 
 /// What is asked of whom.
@@ -67,14 +66,7 @@ pub(super) async fn send(
     settle.record.last.status = parts.status.as_u16();
     let limits = &provider.config.limits;
     let max = if parts.status.is_success() { limits.reply_size } else { limits.error_size };
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
-    let decoder = match encoding.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")) {
-        Some(encoding) => Some(Box::new(Decoder::new(encoding, max).map_err(|detail| {
-            Failure::bad_gateway("unknown_encoding", "The provider sent a compressed reply that cannot be read.")
-                .with_detail(detail)
-        })?)),
-        None => None,
-    };
+    let decoder = upstream::encoding(&parts.headers).map(|encoding| upstream::decoder(encoding, max)).transpose()?;
     let source = Source::Provider { body, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head: Instant::now() };
     if !upstream.status.is_success() {

@@ -22,14 +22,14 @@ use sluice_dialect::usage::Usage;
 use sluice_dialect::{Dialect, json};
 
 use super::ask::{self, Question};
-use super::{multipart, renamed, required, unseen};
+use super::{multipart, renamed, unseen};
 use crate::app::{Core, Gateway};
 use crate::exchange::{Inbound, Pump, Raw, Reply, ReplyBody};
 use crate::observe::record::Outcome;
 use crate::pipeline::call::{Settle, select};
 use crate::pipeline::generator::{First, Generator, Outlet};
 use crate::pipeline::upstream::{Source, Upstream};
-use crate::pipeline::{cut, models, reply, route};
+use crate::pipeline::{cut, models, reply, required, route};
 use crate::providers::Provider;
 use crate::providers::headers;
 
