@@ -1,6 +1,5 @@
 //! `sluice connect`: what it prints works in the client as printed, and it prints nothing that would not.
 
-use serde_json::Value;
 use sluice_tests::gateway::{Gateway, Setup};
 use sluice_tests::mock::{Mock, Script};
 use sluice_tests::skip;
@@ -128,17 +127,5 @@ fn what_cannot_be_used_is_said_and_not_printed() {
         let output = sluice(folder.path(), &[], wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", out(&output));
         assert!(out(&output).is_empty() && !err(&output).is_empty(), "{wrong:?}");
-    }
-}
-
-/// The day a dialect is served, the refusal above must go: the paths that those clients ask for are not there yet.
-#[test]
-fn the_refusals_are_true() {
-    let gateway = Setup::default().start();
-    for path in ["/v1/responses", "/openai/v1/responses", "/v1/messages", "/anthropic/v1/messages"] {
-        let reply = gateway.post(path, "{\"model\": \"m\"}");
-        assert!(reply.status >= 400, "{path}: {}", reply.status);
-        let body: Value = reply.json();
-        assert!(body["error"].is_object(), "{path}: {body}");
     }
 }
