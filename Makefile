@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip2/plugin
 CARGO := cargo
 HOST := -p sluice-dialect -p sluice-sandbox -p sluice -p sluice-sdk
 
-.PHONY: help run check test lint fmt unit wasm plugins guests build bench fuzz venv node go release deny clean
+.PHONY: help run check test lint fmt unit wasm plugins guests build bench fuzz venv node agents go release deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -21,7 +21,7 @@ run: build plugins
 check: fmt lint unit
 
 ## make test     every check a contributor needs
-test: check build plugins guests venv node go
+test: check build plugins guests venv node agents go
 	$(CARGO) test --release -p sluice-tests $(addprefix -p ,$(PLUGINS)) --no-fail-fast
 
 ## make lint     clippy, warnings are errors
@@ -60,10 +60,14 @@ bench: build plugins guests
 fuzz: build
 	target/release/fuzz-dialects $(or $(SECONDS),600)
 
-venv: .venv/.done
+# Three environments, because LlamaIndex and the frameworks want other versions of the same libraries.
+venv: .venv/.done .venv-frameworks/.done .venv-llama/.done
 .venv/.done: tests/python/requirements.txt
-	python3 -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+.venv-frameworks/.done: tests/python/requirements-frameworks.txt
+.venv-llama/.done: tests/python/requirements-llama.txt
+.venv/.done .venv-frameworks/.done .venv-llama/.done:
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Without npm the tests that need Node say that they were skipped.
@@ -71,6 +75,12 @@ node: tests/node/node_modules/.done
 tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.json
 	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent && touch node_modules/.done; \
 	else echo "no npm: tests that need Node will be skipped"; fi
+
+# Coding agents, 870 MB: in a folder of their own, so that who needs Node alone need not have them.
+agents: tests/agents/node_modules/.done
+tests/agents/node_modules/.done: tests/agents/package.json tests/agents/package-lock.json
+	@if command -v npm >/dev/null; then cd tests/agents && npm ci --silent && touch node_modules/.done; \
+	else echo "no npm: tests that need coding agents will be skipped"; fi
 
 # Without Go the tests that need it say that they were skipped. Go checks what it downloads against go.sum.
 go: target/go/openai-client

@@ -46,7 +46,8 @@ pub(crate) fn markdown_files(folder: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        if path.is_dir() && !matches!(name.to_str(), Some("target" | ".venv" | ".git" | "node_modules") | None) {
+        let skipped = |name: &str| name.starts_with(".venv") || ["target", ".git", "node_modules"].contains(&name);
+        if path.is_dir() && name.to_str().is_some_and(|name| !skipped(name)) {
             out.extend(markdown_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "md") {
             out.push(path);

@@ -94,10 +94,15 @@ fn agents_get_the_lines_that_they_read() {
     let expected = [
         "model = \"anthropic/gpt-5.5\"".to_owned(),
         "wire_api = \"responses\"".to_owned(),
-        format!("base_url = \"{}\"", gateway.url("/v1")),
+        format!("base_url = \"{}\"", gateway.url("/openai/v1")),
         "env_key = \"MY_KEY\"".to_owned(),
     ];
     assert!(expected.iter().all(|line| codex.lines().any(|printed| printed == line)), "{codex}");
+    let own = said(gateway.folder(), &["connect", "codex", "--url", "http://h:1/anthropic/", "--key", "it's"]);
+    assert!(
+        own.contains("\"http://h:1/openai/v1\"") && own.contains("token = \"it's\"") && !own.contains("model ="),
+        "{own}"
+    );
     for (client, variables) in [
         ("claude-code", ["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL"]),
         ("gemini-cli", ["GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "GEMINI_MODEL"]),

@@ -3,6 +3,7 @@
 // Figures that a test measures are printed, for whoever asks with --nocapture.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod agents;
 mod blocks;
 mod call_documents;
 mod cardinality;
@@ -33,6 +34,7 @@ mod house;
 mod listing;
 mod live_config;
 mod load;
+mod loops;
 mod names;
 mod operations;
 mod packaging;

@@ -278,7 +278,7 @@ fn plain(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// Node with a program of `tests/node`, where Node and its packages are.
-fn node(file: &str) -> Option<Command> {
+pub(crate) fn node(file: &str) -> Option<Command> {
     let folder = root().join("tests/node");
     let ready = folder.join("node_modules/.done").exists()
         && plain("node").arg("--version").output().is_ok_and(|output| output.status.success());

@@ -12,6 +12,7 @@ pub mod json;
 pub mod load;
 pub mod mock;
 pub mod process;
+pub mod scripted;
 pub mod skip;
 pub mod sse;
 pub mod wire;

@@ -9,6 +9,7 @@ use crate::{Dialect, sse};
 mod cases;
 mod failures;
 mod requests;
+mod state;
 mod texts;
 
 /// One recorded exchange.

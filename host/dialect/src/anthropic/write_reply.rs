@@ -15,8 +15,18 @@ pub fn write(reply: &Reply, asked: &Asked) -> (Bytes, Losses) {
     let none = Choice::default();
     let choice = reply.choices.first().unwrap_or(&none);
     let mut content = Vec::new();
-    for part in &choice.parts {
-        self::part(part, asked, &mut content, &mut losses);
+    let (shown, unowned) = choice.parts.split_at(behind_last_text(&choice.parts));
+    for (at, part) in shown.iter().enumerate() {
+        match part {
+            Part::Text(last) if at + 1 == shown.len() && last.opaque.as_ref().is_some_and(is_foreign) => {
+                self::text(&Text { opaque: None, ..last.clone() }, asked, &mut content, &mut losses);
+                losses.hint(TRAILING);
+            }
+            part => self::part(part, asked, &mut content, &mut losses),
+        }
+    }
+    if !unowned.is_empty() {
+        losses.hint(TRAILING);
     }
     for other in reply.choices.iter().skip(1) {
         losses.lose(format!("choices[{}]", other.index));
@@ -40,6 +50,23 @@ pub fn write(reply: &Reply, asked: &Asked) -> (Bytes, Losses) {
     object.rest(&reply.rest);
     object.close();
     (Bytes::from(out), losses)
+}
+
+/// State that another dialect gave for a reply's last text. A client takes a reply's last block for the answer (Claude Code prints nothing
+/// where that is no text), and no provider requires the state of a text.
+pub(super) const TRAILING: &str = "signature";
+
+/// Where a reply that ends with a text ends, without the thoughts behind it of which only another dialect's state is told.
+fn behind_last_text(parts: &[Part]) -> usize {
+    let trails = |part: &Part| matches!(part, Part::Reasoning(thought) if thought.text.is_empty() && thought.opaque.as_ref().is_some_and(is_foreign));
+    match parts.iter().rposition(|part| !trails(part)) {
+        Some(at) if matches!(parts.get(at), Some(Part::Text(_))) => at + 1,
+        _ => parts.len(),
+    }
+}
+
+pub(super) fn is_foreign(opaque: &Opaque) -> bool {
+    opaque.dialect != Dialect::Anthropic
 }
 
 /// Who answers.

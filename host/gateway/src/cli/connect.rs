@@ -77,7 +77,7 @@ struct Target {
 pub fn run(connect: &Connect) -> ExitCode {
     let model = connect.model.as_deref();
     let lines = target(connect).map(|target| match connect.client {
-        Client::Codex => codex(&target, model.unwrap_or(MODEL)),
+        Client::Codex => codex(&target, model),
         Client::ClaudeCode => claude_code(&target, model),
         Client::GeminiCli => gemini_cli(&target, model),
         Client::Langchain => langchain(&target, model.unwrap_or(MODEL)),
@@ -92,28 +92,25 @@ pub fn run(connect: &Connect) -> ExitCode {
     }
 }
 
-/// Lines of Codex's own file. The key stays in the environment, where Codex reads it.
-fn codex(target: &Target, model: &str) -> String {
-    let Target { url, key, .. } = target;
-    let (variable, export) = match key {
-        Key::Variable(name) => (name.as_str(), String::new()),
-        Key::Text(text) => (
-            "SLUICE_API_KEY",
-            format!("# Its key is read from the environment: export SLUICE_API_KEY={}\n", quoted(text)),
-        ),
+/// A profile, which leaves the user's own configuration of Codex as it is. Without a model Codex keeps its own choice, where anybody serves it.
+fn codex(target: &Target, model: Option<&str>) -> String {
+    let model = match model {
+        None if target.has_openai => String::new(),
+        model => format!("model = {}\n", literal(model.unwrap_or(MODEL))),
+    };
+    let key = match &target.key {
+        Key::Variable(name) => format!("env_key = {}", literal(name)),
+        Key::Text(text) => format!("experimental_bearer_token = {}", literal(text)),
     };
     format!(
-        "# For ~/.codex/config.toml\n{export}\
-         model = {}\n\
-         model_provider = \"sluice\"\n\n\
+        "# A profile of Codex: sluice connect codex > ~/.codex/sluice.config.toml; then: codex --profile sluice\n\
+         {model}model_provider = \"sluice\"\n\n\
          [model_providers.sluice]\n\
          name = \"Sluice\"\n\
          base_url = {}\n\
-         env_key = {}\n\
+         {key}\n\
          wire_api = \"responses\"\n",
-        literal(model),
-        literal(&format!("{url}/v1")),
-        literal(variable),
+        literal(&format!("{}/openai/v1", target.url)),
     )
 }
 
@@ -146,7 +143,9 @@ fn gemini_cli(target: &Target, model: Option<&str>) -> String {
     format!(
         "# Gemini CLI reads these. For this shell: eval \"$(sluice connect gemini-cli)\"\n\
          export GOOGLE_GEMINI_BASE_URL={}\n\
-         export GEMINI_API_KEY={}\n{model}",
+         export GEMINI_API_KEY={}\n{model}\
+         # Once, in ~/.gemini/settings.json: with an address of one's own it uses a key only where it is told to, at least as `gemini -p`.\n\
+         # {{\"security\": {{\"auth\": {{\"selectedType\": \"gemini-api-key\"}}}}}}\n",
         quoted(&format!("{}/genai", target.url)),
         target.key.shell(),
     )
@@ -231,7 +230,8 @@ fn given(url: &str) -> Result<String, String> {
         return Err(bad());
     }
     // What people have at hand is often the base URL of a client.
-    let rest = rest.trim_end_matches("/v1").trim_end_matches("/openai");
+    let rest = rest.trim_end_matches("/v1");
+    let rest = ["/openai", "/anthropic", "/genai"].iter().fold(rest, |rest, prefix| rest.trim_end_matches(prefix));
     Ok(format!("{scheme}://{rest}"))
 }
 

@@ -29,6 +29,10 @@ pub struct Encoder {
     count: u32,
     /// The block that is open on the wire, by the hub's number: clients know one at a time.
     current: Option<u32>,
+    /// Another dialect's state behind a text: it is told before the next block, and never as the last one.
+    held: Option<(Opaque, Rest)>,
+    /// The last block on the wire is a text.
+    told_text: bool,
     finish: Option<(Finish, Option<String>, Rest)>,
     called: bool,
     refused: bool,
@@ -68,6 +72,8 @@ impl Encoder {
             blocks: BTreeMap::new(),
             count: 0,
             current: None,
+            held: None,
+            told_text: false,
             finish: None,
             called: false,
             refused: false,
@@ -249,6 +255,7 @@ impl Encoder {
     }
 
     fn next(&mut self) -> u32 {
+        self.told_text = false;
         self.count += 1;
         self.count - 1
     }
@@ -313,11 +320,20 @@ impl Encoder {
         });
         block.at = Some(next);
         self.current = Some(number);
+        self.told_text = !thought;
         Some(next)
     }
 
-    /// Ends the block that is open on the wire.
+    /// Makes room for the next block: ends the one that is open on the wire, and tells the state that belongs behind it.
     fn stop(&mut self, out: &mut Vec<u8>) {
+        self.end(out);
+        if let Some((opaque, rest)) = self.held.take() {
+            self.sealed(&opaque, &rest, out);
+        }
+    }
+
+    /// Ends the block that is open on the wire.
+    fn end(&mut self, out: &mut Vec<u8>) {
         let Some(block) = self.current.take().and_then(|number| self.blocks.get_mut(&number)) else { return };
         let Some(at) = block.at else { return };
         if matches!(block.kind, Kind::Thought) {
@@ -365,7 +381,7 @@ impl Encoder {
             Kind::Lost => None,
         };
         if self.current == Some(number) {
-            self.stop(out);
+            self.end(out);
         }
         match state {
             // A thought that is not shown, as the own dialect has it.
@@ -373,13 +389,18 @@ impl Encoder {
                 self.begun(number, out);
                 self.stop(out);
             }
-            Some(opaque) => self.sealed(&opaque, &rest, out),
+            Some(opaque) if self.told_text && self.held.is_none() && write_reply::is_foreign(&opaque) => {
+                self.held = Some((opaque, rest));
+            }
+            Some(opaque) => {
+                self.stop(out);
+                self.sealed(&opaque, &rest, out);
+            }
             None => {}
         }
     }
 
     fn sealed(&mut self, opaque: &Opaque, rest: &Rest, out: &mut Vec<u8>) {
-        self.stop(out);
         let at = self.next();
         let data = write_reply::sealed(opaque, &self.asked);
         block_start(at, "redacted_thinking", out, |block| {
@@ -394,7 +415,10 @@ impl Encoder {
         self.start("", "", out);
         let open: Vec<u32> = self.blocks.iter().filter(|(_, block)| !block.closed).map(|(number, _)| *number).collect();
         open.into_iter().for_each(|number| self.close(number, out));
-        self.stop(out);
+        self.end(out);
+        if self.held.take().is_some() {
+            self.losses.hint(write_reply::TRAILING);
+        }
         let (finish, stop_sequence, rest) = self.finish.take().unwrap_or_default();
         let finish = match finish {
             Finish::Stop if self.called => Finish::ToolCalls,
