@@ -76,8 +76,14 @@ fn only_server_and_providers_say_hyper() {
 
 #[test]
 fn the_server_never_sees_the_http_client() {
-    let words: Rule =
-        |source| lines_with(source, &["hyper_util::client", "hyper::client", "providers::", "hyper_rustls", "reqwest"]);
+    // Which providers there are is a table that it reads.
+    let words: Rule = |source| {
+        let found =
+            lines_with(source, &["hyper_util::client", "hyper::client", "providers::", "hyper_rustls", "reqwest"]);
+        let table =
+            |line: usize| source.code.lines().nth(line - 1).is_some_and(|code| code.contains("providers::table"));
+        found.into_iter().filter(|(line, _)| !table(*line)).collect()
+    };
     kept(
         words,
         under("host/gateway/src/server"),
@@ -158,29 +164,48 @@ fn few_places_read_a_secret() {
     }
 }
 
-/// A bytes-to-bytes road builds no tree: these files may, because they make or take apart what is no client's or provider's body on its
-/// way through.
-const TREES: [&str; 6] = [
+/// A bytes-to-bytes road builds no tree: these files of the gateway may, because they make or take apart what is no client's or
+/// provider's conversation on its way through.
+const TREES: [&str; 9] = [
     "host/gateway/src/pipeline/models.rs",
+    "host/gateway/src/pipeline/models/shape.rs",
+    "host/gateway/src/pipeline/other/count.rs",
+    "host/gateway/src/pipeline/other/embed.rs",
     "host/gateway/src/providers/listing/models.rs",
-    "host/dialect/src/openai_chat/echo.rs",
-    "host/dialect/src/openai_chat/answer.rs",
-    "host/dialect/src/openai_chat/answer/assemble.rs",
+    // What a cloud answers when it is asked for a token.
+    "host/gateway/src/providers/token.rs",
+    // A failure, and the few numbers of a usage.
+    "host/dialect/src/openai_responses/reply.rs",
+    "host/dialect/src/openai_responses/stream/glance.rs",
+    // Stands in two places: where a road looks at errors, and where it makes one.
     "host/dialect/src/openai_chat/error.rs",
 ];
+
+/// The files of the dialects that bytes pass which are not translated. All others are for translation, for plugins' edits and for errors.
+fn untranslated(path: &str) -> bool {
+    let Some(inside) = path.strip_prefix("host/dialect/src/") else { return false };
+    let common =
+        ["peek", "hold", "sse", "splice.rs", "text", "stream.rs", "json.rs", "json/scan", "json/text", "json/validate"];
+    let (folder, own) = inside.split_once('/').unwrap_or_default();
+    let dialects = ["openai_chat", "openai_responses", "anthropic", "gemini"];
+    let of_dialect = dialects.contains(&folder)
+        && (["request.rs", "reply.rs", "texts.rs", "parts.rs", "stream.rs", "stream/glance.rs"].contains(&own)
+            || inside.starts_with("openai_chat/stream/"));
+    common.iter().any(|start| inside.starts_with(start)) || of_dialect
+}
 
 #[test]
 fn the_road_of_a_call_builds_no_json_tree() {
     let words: Rule = |source| {
         lines_with(
             source,
-            &["serde_json::Value", "serde_json::{Map", "Value}", "{Value", "json!(", "serde_json::from_"],
+            &["serde_json::Value", "serde_json::{Map", ", Value}", "{Value", "json!(", "serde_json::from_"],
         )
     };
     let road = |path: &str| {
-        let folders =
-            ["host/gateway/src/pipeline", "host/gateway/src/server", "host/gateway/src/providers", "host/dialect/src"];
-        folders.iter().any(|folder| path.starts_with(folder)) && !TREES.contains(&path)
+        let folders = ["host/gateway/src/pipeline", "host/gateway/src/server", "host/gateway/src/providers"];
+        let inside = folders.iter().any(|folder| path.starts_with(folder)) || untranslated(path);
+        inside && !TREES.contains(&path)
     };
     kept(
         words,

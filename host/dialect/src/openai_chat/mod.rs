@@ -39,4 +39,4 @@ mod hub_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-mod hub_cases;
+mod hub_cases_tests;
