@@ -390,10 +390,10 @@ fn clouds_and_the_catalog_say_what_they_miss() {
          eu: { like: azure, azure: { resource: 'a/b', client_id: c }, keys: [] }\ncatalog: { nobody/m: {}, openai: {} }\n",
         &[
             "c.yaml:2:3: provider `azure` has no address, add `azure: { resource: NAME }`",
-            "c.yaml:3:3: Vertex needs the project that calls are made in, add `vertex: { project: NAME }`",
+            "c.yaml:3:11: Vertex needs the project that calls are made in, add `vertex: { project: NAME }`",
             "c.yaml:4:23: `azure` belongs to a provider that is `azure` or like it, add `like: azure`",
-            "c.yaml:5:44: expected letters, digits, `-`, `.` and `_`",
-            "c.yaml:5:22: a token of Entra needs `tenant_id`, `client_id` and `client_secret`",
+            "c.yaml:5:29: a token of Entra needs `tenant_id`, `client_id` and `client_secret`",
+            "c.yaml:5:41: expected letters, digits, `-`, `.` and `_`",
             "c.yaml:6:12: `nobody/m` names no model of a configured provider, write `PROVIDER/MODEL`",
             "c.yaml:6:26: `openai` names no model of a configured provider, write `PROVIDER/MODEL`",
         ],
