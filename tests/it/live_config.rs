@@ -169,7 +169,7 @@ fn a_bad_edit_keeps_the_last_good_configuration_and_says_so_once() {
     replace(&path, text(&mock, "b/m", "").as_bytes());
     wait_says(&gateway, "b");
     wait_active(&gateway);
-    assert!(gateway.process.err.find("good again").is_some());
+    wait_for("the log to say so", || gateway.process.err.find("good again"));
 }
 
 #[test]

