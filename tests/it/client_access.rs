@@ -172,16 +172,20 @@ fn a_key_with_a_list_of_models() {
     let with = [JSON, ("x-api-key", "first-key")];
     let call = |path: &str, model: &str| gateway.call("POST", path, &with, body(model, false).as_bytes());
     const PREFIXED: &str = "/openai/chat/completions";
-    for (path, model) in [(CHAT, "openai/m1"), (CHAT, "m1"), (CHAT, "fast"), (PREFIXED, "m1"), (PREFIXED, "openai/m1"), (PREFIXED, "fast")]
-    {
+    for (path, model) in [
+        (CHAT, "openai/m1"),
+        (CHAT, "m1"),
+        (CHAT, "fast"),
+        (PREFIXED, "m1"),
+        (PREFIXED, "openai/m1"),
+        (PREFIXED, "fast"),
+    ] {
         assert_eq!(call(path, model).status, 200, "{path} {model}");
         let sent: serde_json::Value = serde_json::from_slice(&mock.last("openai").body).unwrap();
         assert_eq!(sent["model"], "m1", "{path} {model}");
     }
     let before = mock.journal().count("openai");
-    for (path, model) in
-        [(CHAT, "openai/m2"), (CHAT, "m2"), (PREFIXED, "m2"), (PREFIXED, "openai/m2")]
-    {
+    for (path, model) in [(CHAT, "openai/m2"), (CHAT, "m2"), (PREFIXED, "m2"), (PREFIXED, "openai/m2")] {
         let error = blamed(&call(path, model), 403, "client");
         assert_eq!((&error["code"], &error["param"]), (&"model_not_allowed".into(), &"model".into()));
     }

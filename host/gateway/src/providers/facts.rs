@@ -25,7 +25,10 @@ pub fn target<'a>(
         wants_reasoning_content: has(Quirk::WantsReasoningContent),
         developer_role: has(Quirk::DeveloperRole),
         required_is_any: has(Quirk::RequiredIsAny),
+        random_seed: has(Quirk::RandomSeed),
+        openai_extras: has(Quirk::OpenaiExtras),
         no_stream_options: has(Quirk::NoStreamOptions),
+        one_sampling: dialect == Dialect::Anthropic && takes_one(model),
         max_output: known.and_then(|model| model.output),
         refuses_sampling: fact(|model| model.refuses_sampling),
         adaptive_thinking: fact(|model| model.adaptive),
@@ -33,6 +36,15 @@ pub fn target<'a>(
         refuses_reasoning: fact(|model| model.refuses_reasoning),
         ..Target::default()
     }
+}
+
+/// Whether an Anthropic model refuses `temperature` beside `top_p`: the generations 4.1 to 4.6, `claude-opus-4-1` or
+/// `claude-sonnet-4-5-20250929`, with a word for the cloud in front or not.
+fn takes_one(model: &str) -> bool {
+    let kinds = ["opus-4-", "sonnet-4-", "haiku-4-"];
+    let minor = kinds.iter().find_map(|kind| model.split_once(kind)).map(|(_, rest)| rest);
+    let digits = minor.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|minor| (1..=6).contains(&minor))
 }
 
 /// The generation in a Gemini model's name: 3 of `gemini-3.1-pro`.

@@ -53,6 +53,11 @@ pub enum Quirk {
     DeveloperRole,
     /// `tool_choice: required` is spelt `any` (Mistral; in all its recordings).
     RequiredIsAny,
+    /// The seed is spelt `random_seed` (Mistral; `seed` is answered with 422).
+    RandomSeed,
+    /// What OpenAI added of late is known: tools of type `custom`, `allowed_tools`, `verbosity`, the effort `none`. Others answer 400 or ignore
+    /// them.
+    OpenaiExtras,
     /// Usage is in every stream unasked, and `stream_options` is not among the fields that it documents (Mistral).
     NoStreamOptions,
     /// A turn with tool calls in thinking mode is refused without the `reasoning_content` it came with (DeepSeek), or loses its thread
@@ -163,7 +168,7 @@ pub static ROWS: &[Row] = &[
         base_url: "https://{resource}.openai.azure.com",
         key_env: &["AZURE_OPENAI_API_KEY"],
         auth: Auth::ApiKey,
-        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole],
+        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole, Quirk::OpenaiExtras],
         also: &[Also::Models, Also::Embeddings, Also::Images, Also::Audio, Also::Files, Also::Batches],
     },
     chat("cerebras", "Cerebras", "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"]),
@@ -212,7 +217,7 @@ pub static ROWS: &[Row] = &[
         ..chat("lmstudio", "LM Studio", "http://127.0.0.1:1234/v1", &[])
     },
     Row {
-        quirks: &[Quirk::RequiredIsAny, Quirk::NoStreamOptions],
+        quirks: &[Quirk::RequiredIsAny, Quirk::RandomSeed, Quirk::NoStreamOptions],
         also: &[Also::Models, Also::Embeddings, Also::Moderations, Also::Audio, Also::Files, Also::Batches],
         ..chat("mistral", "Mistral", "https://api.mistral.ai/v1", &["MISTRAL_API_KEY"])
     },
@@ -241,7 +246,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         dialects: CHAT_AND_RESPONSES,
-        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole],
+        quirks: &[Quirk::CompletionTokens, Quirk::DeveloperRole, Quirk::OpenaiExtras],
         also: &[
             Also::Models,
             Also::CountTokens,

@@ -33,6 +33,8 @@ fn fact(quirk: Quirk) -> &'static str {
         }
         Quirk::DeveloperRole => "messages of role `developer` keep it; everywhere else they become `system`",
         Quirk::RequiredIsAny => "`tool_choice: required` is sent as `any`",
+        Quirk::RandomSeed => "`seed` is sent as `random_seed`",
+        Quirk::OpenaiExtras => "custom tools, allowed tools, `verbosity` and the effort `none` are sent as they are",
         Quirk::NoStreamOptions => "`stream_options` is not sent; usage comes in every stream",
         Quirk::WantsReasoningContent => "`reasoning_content` goes back with the history",
     }
@@ -65,6 +67,8 @@ fn document() -> String {
         Quirk::CompletionTokens,
         Quirk::DeveloperRole,
         Quirk::RequiredIsAny,
+        Quirk::RandomSeed,
+        Quirk::OpenaiExtras,
         Quirk::NoStreamOptions,
         Quirk::WantsReasoningContent,
     ];
