@@ -35,7 +35,7 @@ fn message(client: Dialect, reply: &Reply, status: u16) -> String {
     let error = &body["error"];
     match client {
         Dialect::Anthropic => {
-            assert_eq!((&body["type"], body["request_id"].is_string()), (&json!("error"), true), "{body}")
+            assert_eq!((&body["type"], body["request_id"].is_string()), (&json!("error"), true), "{body}");
         }
         Dialect::Gemini => assert_eq!(error["code"], status, "{body}"),
         Dialect::OpenaiChat | Dialect::OpenaiResponses => {

@@ -329,21 +329,17 @@ impl Guard {
                     return None;
                 }
             }
-            Delta::Close { choice, block } => {
-                if !self.open.remove(&(*choice, *block)) || self.ended.contains(choice) {
-                    return None;
-                }
+            Delta::Close { choice, block } if !self.open.remove(&(*choice, *block)) || self.ended.contains(choice) => {
+                return None;
             }
-            Delta::Opaque { choice, block, .. } | Delta::Citation { choice, block, .. } => {
-                if self.ended.contains(choice) || !self.open.contains(&(*choice, *block)) {
-                    return None;
-                }
+            Delta::Opaque { choice, block, .. } | Delta::Citation { choice, block, .. }
+                if self.ended.contains(choice) || !self.open.contains(&(*choice, *block)) =>
+            {
+                return None;
             }
             // They spell the text again.
-            Delta::Logprobs { choice, .. } => {
-                if self.ended.contains(choice) || self.hold.has_changed(*choice) {
-                    return None;
-                }
+            Delta::Logprobs { choice, .. } if self.ended.contains(choice) || self.hold.has_changed(*choice) => {
+                return None;
             }
             Delta::Finish { choice, .. } => {
                 if !self.ended.insert(*choice) {

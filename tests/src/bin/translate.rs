@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sluice_dialect::dialect::Said;
 use sluice_dialect::failure::Failure;
-use sluice_dialect::hub::{Asked, BlockKind, Chat, Delta, Losses, MaxTokens, Target};
+use sluice_dialect::hub::{Asked, BlockKind, Delta, Losses, MaxTokens, Target};
 use sluice_dialect::sse::Framer;
 use sluice_dialect::{Dialect, openai_responses};
 
@@ -112,7 +112,7 @@ fn asked(job: &Job, from: Dialect, to: Dialect) -> Asked {
         let (body, _) = to.api().write_request(&chat, &target(to)).ok()?;
         to.api().read_request(&body, &Said { stream: job.stream, sse: true, ..Said::default() }).ok()
     });
-    let chat = chat.unwrap_or_else(Chat::default);
+    let chat = chat.unwrap_or_default();
     Asked {
         id: "0123456789abcdef".to_owned(),
         created: 1_700_000_000,

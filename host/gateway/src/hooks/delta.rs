@@ -43,7 +43,7 @@ pub struct Deltas {
 
 enum Machine {
     /// Chat in, chat out: frames keep their bytes but for what is changed in them.
-    Frames(Hold),
+    Frames(Box<Hold>),
     Blocks(Box<Guard>),
 }
 
@@ -54,7 +54,7 @@ impl Deltas {
         let machine = if blocks {
             Machine::Blocks(Box::new(Guard::new(stages.len(), choices, MAX_HELD)))
         } else {
-            Machine::Frames(Hold::new(stages.len(), choices, MAX_HELD))
+            Machine::Frames(Box::new(Hold::new(stages.len(), choices, MAX_HELD)))
         };
         Deltas { stages, machine }
     }

@@ -67,7 +67,7 @@ impl Addresses {
         let kept = query
             .into_iter()
             .flat_map(|query| query.split('&'))
-            .filter(|pair| !pair.starts_with("api-version=") && !(gemini && says_alt(pair)));
+            .filter(|pair| !(pair.starts_with("api-version=") || (gemini && says_alt(pair))));
         let own = (gemini && stream).then_some("alt=sse");
         with_query(text, own.into_iter().chain(kept)).parse().ok()
     }

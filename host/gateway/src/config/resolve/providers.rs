@@ -184,7 +184,7 @@ impl Context<'_> {
 
     fn environment_key(&mut self, row: &Row) -> Option<ProviderKey> {
         let set = |name: &&str| (self.env)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let (variable, text) = row.key_env.iter().find_map(|name| Some((*name, set(&name)?)))?;
+        let (variable, text) = row.key_env.iter().find_map(|name| Some((*name, set(name)?)))?;
         let (name, secret) = (variable.to_owned(), Secret::new(text));
         if !secret.fits_header() {
             self.report.elsewhere("environment", format!("{variable}: {UNFIT}"));
