@@ -117,8 +117,8 @@ fn connect(gateway: &Gateway, client: &str, model: Option<&str>) -> String {
 
 /// Plays the whole script at each provider: `run` gets the lines that `sluice connect` prints for a model there.
 fn play(client: &str, model: &str, acts: &[Act], run: impl Fn(&Desk, &str) -> String) {
-    // Gemini CLI takes thoughts out of its history with what stands on them. Gemini's own state stands on calls.
-    let (mock, gateway) = providers(acts, |dialect| client != "gemini-cli" || dialect == Dialect::Gemini);
+    // Gemini CLI takes the text of thoughts out of its history, which is all that chat has of them.
+    let (mock, gateway) = providers(acts, |dialect| client != "gemini-cli" || dialect != Dialect::OpenaiChat);
     for dialect in Dialect::ALL {
         let name = name(dialect);
         let lines = connect(&gateway, client, Some(&format!("{name}/{model}")));

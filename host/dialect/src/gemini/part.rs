@@ -121,10 +121,21 @@ pub(super) fn signature(part: &mut Fields) -> Option<Opaque> {
 }
 
 /// Adds a part to those before it. Thoughts that a stream told in pieces become one again, since a signature belongs to all of them; the
-/// signature of a text comes on an empty part behind it.
+/// signature of a text comes on an empty part behind it, another dialect's state of a thought there or on the call behind it.
 pub(super) fn add(part: Part, parts: &mut Vec<Part>) {
+    let foreign = |more: &Reasoning| more.text.is_empty() && more.opaque.as_ref().is_some_and(is_of_a_thought);
+    let part = match part {
+        Part::Call(mut call) if call.opaque.as_ref().is_some_and(is_of_a_thought) => {
+            let thought = Reasoning { opaque: call.opaque.take(), ..Reasoning::default() };
+            add(Part::Reasoning(thought), parts);
+            Part::Call(call)
+        }
+        part => part,
+    };
     match (part, parts.last_mut()) {
-        (Part::Reasoning(more), Some(Part::Reasoning(begun))) if begun.opaque.is_none() && more.summary => {
+        (Part::Reasoning(more), Some(Part::Reasoning(begun)))
+            if begun.opaque.is_none() && (more.summary || foreign(&more)) =>
+        {
             begun.text.push_str(&more.text);
             begun.opaque = more.opaque;
         }
@@ -133,6 +144,15 @@ pub(super) fn add(part: Part, parts: &mut Vec<Part>) {
             Some(Part::Text(Text { opaque: place @ None, .. })),
         ) if text.is_empty() && opaque.dialect == Dialect::Gemini => *place = Some(opaque),
         (part, _) => parts.push(part),
+    }
+}
+
+/// Whether it is another dialect's state of a thought with a text. Anthropic's hidden thoughts stand alone.
+pub(super) fn is_of_a_thought(opaque: &Opaque) -> bool {
+    match opaque.dialect {
+        Dialect::Gemini => false,
+        Dialect::Anthropic => matches!(opaque.state, State::Signature(_)),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => true,
     }
 }
 

@@ -263,7 +263,10 @@ impl State {
         match part {
             Part::Text(text) => self.text(choice, text.text, false, text.opaque, text.rest, out),
             Part::Reasoning(thought) => self.thought(choice, thought, out),
-            Part::Call(call) => {
+            Part::Call(mut call) => {
+                if let Some(opaque) = call.opaque.take_if(|opaque| part::is_of_a_thought(opaque)) {
+                    self.thought(choice, Reasoning { opaque: Some(opaque), ..Reasoning::default() }, out);
+                }
                 let kind =
                     BlockKind::Call { id: call.id, name: call.name, custom: false, namespace: None, rest: call.rest };
                 self.calls = true;
@@ -285,7 +288,8 @@ impl State {
             return self.text(choice, thought.text, true, thought.opaque, thought.rest, out);
         }
         let own = thought.summary || thought.opaque.as_ref().is_some_and(|opaque| opaque.dialect == Dialect::Gemini);
-        let begun = self.open.as_mut().filter(|open| !open.signed && own && open.thought == thought.summary);
+        let thinks = thought.summary || thought.opaque.as_ref().is_some_and(part::is_of_a_thought);
+        let begun = self.open.as_mut().filter(|open| !open.signed && (own || thinks) && open.thought == thinks);
         match (begun, thought.opaque) {
             (Some(open), Some(opaque)) => {
                 open.signed = true;

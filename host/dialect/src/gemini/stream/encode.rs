@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::Dialect;
 use crate::dialect::Encode;
-use crate::gemini::{error, logprobs, usage, write_part, write_reply};
+use crate::gemini::{error, logprobs, part, usage, write_part, write_reply};
 use crate::hub::{Asked, BlockKind, Call, Delta, Finish, Losses, Opaque, Rest};
 use crate::json::build as put;
 use crate::usage::Usage;
@@ -32,6 +32,9 @@ struct State {
     calls: BTreeMap<u32, Call>,
     /// State of texts and thoughts by block, until the block ends: a later one replaces it.
     signed: BTreeMap<u32, Opaque>,
+    /// Another dialect's state of the thought before. It goes out on the call behind it, where Gemini has its own: Gemini CLI takes thoughts
+    /// out of its history, with what stands on them.
+    held: Option<Opaque>,
     refused: bool,
     cited: Vec<serde_json::Value>,
     finish: Option<(Finish, Rest)>,
@@ -90,7 +93,13 @@ impl Encoder {
         };
         self.signatures(choice, out);
         // Calls stay in their place among the other blocks.
-        if kind != Kind::Call {
+        if kind == Kind::Call {
+            let state = self.state(choice);
+            if let Some(call) = state.calls.get_mut(&block) {
+                call.opaque = state.held.take();
+            }
+        } else {
+            self.release(choice, out);
             self.calls(choice, out);
         }
         self.state(choice).kinds.insert(block, kind);
@@ -111,10 +120,10 @@ impl Encoder {
     }
 
     /// One event with one part of one candidate.
-    fn piece(&mut self, choice: u32, out: &mut Vec<u8>, part: impl FnOnce(&mut Vec<u8>)) {
+    fn piece(&mut self, choice: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         self.begin(out);
         out.extend_from_slice(b"{\"candidates\":[{\"content\":{\"parts\":[");
-        part(out);
+        write(out);
         out.extend_from_slice(b"],\"role\":\"model\"}");
         put::number(out, "index", choice);
         out.extend_from_slice(b"}]");
@@ -169,12 +178,25 @@ impl Encoder {
         }
     }
 
-    /// State of a text comes on an empty part behind it, as the API itself sends it.
+    /// State of a text comes on an empty part behind it, as the API itself sends it. That of another dialect's thought waits for a call.
     fn signatures(&mut self, choice: u32, out: &mut Vec<u8>) {
         for (block, opaque) in std::mem::take(&mut self.state(choice).signed) {
             let thought = self.state(choice).kinds.get(&block) == Some(&Kind::Thought);
+            if thought && part::is_of_a_thought(&opaque) {
+                self.release(choice, out);
+                self.state(choice).held = Some(opaque);
+                continue;
+            }
             let signature = write_reply::state(&opaque, &self.asked);
             self.piece(choice, out, |out| write_part::text("", thought, Some(&signature), &Rest::default(), out));
+        }
+    }
+
+    /// Sends the state that no call followed.
+    fn release(&mut self, choice: u32, out: &mut Vec<u8>) {
+        if let Some(opaque) = self.state(choice).held.take() {
+            let signature = write_reply::state(&opaque, &self.asked);
+            self.piece(choice, out, |out| write_part::text("", true, Some(&signature), &Rest::default(), out));
         }
     }
 
@@ -183,6 +205,7 @@ impl Encoder {
         let indices: Vec<u32> = self.choices.keys().copied().collect();
         for index in indices {
             self.signatures(index, out);
+            self.release(index, out);
             self.calls(index, out);
         }
         self.begin(out);
@@ -267,6 +290,7 @@ impl Encode for Encoder {
             }
             Delta::Finish { choice, finish, rest, .. } => {
                 self.signatures(*choice, out);
+                self.release(*choice, out);
                 self.calls(*choice, out);
                 self.state(*choice).finish = Some((finish.clone(), rest.clone()));
             }

@@ -139,16 +139,28 @@ fn results_find_their_calls() {
 #[test]
 fn thoughts_that_a_stream_told_in_pieces_are_one_again() {
     let foreign = Opaque::signature(Dialect::Anthropic, "c2ln").made_by("a");
-    let got = read(&json!({"contents": [
-        {"role": "model", "parts": [{"text": "th", "thought": true}]},
-        {"role": "model", "parts": [{"text": "ink", "thought": true}]},
-        {"role": "model", "parts": [{"text": "", "thought": true, "thoughtSignature": foreign.wrap()}]},
-        {"role": "model", "parts": [{"text": "a"}]},
-        {"role": "model", "parts": [{"text": "", "thoughtSignature": "Zm9y"}]},
-    ]}));
-    let thought = Reasoning { text: "think".into(), summary: true, opaque: Some(foreign), rest: Rest::default() };
     let text = Text { text: "a".into(), opaque: Some(Opaque::signature(Dialect::Gemini, "Zm9y")), ..Text::default() };
-    assert_eq!(got.turns, [turn(Role::Assistant, vec![Part::Reasoning(thought), Part::Text(text)])]);
+    let thought =
+        Reasoning { text: "think".into(), summary: true, opaque: Some(foreign.clone()), rest: Rest::default() };
+    for signed in [
+        json!({"text": "", "thought": true, "thoughtSignature": foreign.wrap()}),
+        json!({"text": "", "thoughtSignature": foreign.wrap()}),
+    ] {
+        let got = read(&json!({"contents": [
+            {"role": "model", "parts": [{"text": "th", "thought": true}]},
+            {"role": "model", "parts": [{"text": "ink", "thought": true}]},
+            {"role": "model", "parts": [signed]},
+            {"role": "model", "parts": [{"text": "a"}]},
+            {"role": "model", "parts": [{"text": "", "thoughtSignature": "Zm9y"}]},
+        ]}));
+        let parts = vec![Part::Reasoning(thought.clone()), Part::Text(text.clone())];
+        assert_eq!(got.turns, [turn(Role::Assistant, parts)]);
+    }
+    // Anthropic's hidden thoughts belong to no text.
+    let hidden = Opaque::encrypted(Dialect::Anthropic, "c2ln", None).made_by("a");
+    let parts = json!([{"text": "think", "thought": true}, {"text": "", "thoughtSignature": hidden.wrap()}]);
+    let got = read(&json!({"contents": [{"role": "model", "parts": parts}]}));
+    assert_eq!(got.turns[0].parts.len(), 2);
 }
 
 #[test]
