@@ -58,6 +58,7 @@ mod plugins_support;
 mod plugins_unreadable;
 mod plugins_wire;
 mod policy_matrix;
+mod prompt_caches;
 mod providers;
 mod python_client;
 mod restart_matrix;
