@@ -8,6 +8,7 @@ mod contender;
 mod hooks;
 mod load;
 mod system;
+mod translation;
 mod view;
 
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ fn main() {
         calls(&options);
     }
     hooks::run();
+    translation::run();
     drop_to_live();
     memory();
 }
