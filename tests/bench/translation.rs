@@ -89,7 +89,7 @@ fn anthropic_request() -> Vec<u8> {
     let text =
         "Tell me about the river that runs through the old town, its bridges and its floods, and why it matters. ";
     let turn = |at: usize| {
-        let role = if at % 2 == 0 { "user" } else { "assistant" };
+        let role = if at.is_multiple_of(2) { "user" } else { "assistant" };
         json!({"role": role, "content": [{"type": "text", "text": text.repeat(2)}]})
     };
     let schema = json!({"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]});
