@@ -84,7 +84,7 @@ impl Corpus {
             for canonical in [false, true] {
                 let facts = Target { provider: "p", model: "m", canonical, ..Target::default() };
                 if let Ok((written, _)) = target.api().write_request(&chat, &facts) {
-                    assert!(serde_json::from_slice::<serde_json::Value>(&written).is_ok(), "not JSON for {target:?}");
+                    is_json(target, &written);
                 }
             }
         }
@@ -97,7 +97,7 @@ impl Corpus {
         let Ok(reply) = api.read_reply(body) else { return };
         for client in Dialect::ALL {
             let (written, _) = client.api().write_reply(&reply, &Asked::default());
-            assert!(serde_json::from_slice::<serde_json::Value>(&written).is_ok(), "not JSON for {client:?}");
+            is_json(client, &written);
             let mut encoder = client.api().encoder(&Asked::default());
             let mut out = Vec::new();
             tell(&reply).iter().for_each(|delta| encoder.delta(delta, &mut out));
@@ -132,6 +132,12 @@ impl Corpus {
         }
         decoder.end(&mut out);
         out
+    }
+}
+
+fn is_json(dialect: Dialect, written: &[u8]) {
+    if let Err(error) = serde_json::from_slice::<serde_json::Value>(written) {
+        panic!("not JSON for {dialect:?}: {error} in {}", String::from_utf8_lossy(written));
     }
 }
 

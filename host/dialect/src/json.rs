@@ -21,7 +21,7 @@ use std::ops::Range;
 use scan::{skip_space, string_end, value_end};
 
 pub use text::{append_string, quote, string};
-pub(crate) use tree::tree;
+pub(crate) use tree::{object_source, tree};
 pub use validate::{validate, validate_members};
 
 /// The deepest nesting of arrays and objects that [`validate`] accepts.

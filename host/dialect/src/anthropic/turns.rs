@@ -370,8 +370,8 @@ pub(super) fn input(call: &Call, out: &mut Vec<u8>) {
         object.close();
     } else if source.is_empty() {
         out.extend_from_slice(b"{}");
-    } else if source.starts_with('{') && json::validate(source.as_bytes()).is_ok() {
-        out.extend_from_slice(source.as_bytes());
+    } else if let Some(object) = json::object_source(source) {
+        out.extend_from_slice(&object);
     } else {
         // Truncated, or no object: not a letter of it is lost.
         let mut object = Object::open(out);

@@ -61,9 +61,9 @@ fn args(arguments: &str, out: &mut Vec<u8>) {
     let plain = arguments.trim();
     if plain.is_empty() {
         out.extend_from_slice(b"{}");
-    } else if plain.starts_with('{') && json::validate(plain.as_bytes()).is_ok() {
+    } else if let Some(object) = json::object_source(plain) {
         // Line breaks between members would end the event that the call stands in; inside strings there are none.
-        out.extend(plain.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        out.extend(object.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
     } else {
         out.push(b'{');
         put::text(out, "arguments", arguments);
@@ -108,10 +108,10 @@ fn response(texts: &[&str], error: bool, out: &mut Vec<u8>) {
         several => std::borrow::Cow::from(several.join("\n")),
     };
     let plain = whole.trim();
-    let object = plain.starts_with('{') && json::validate(plain.as_bytes()).is_ok();
     // An error that is an object without that name would look like a success.
-    if object && (!error || json::field(plain.as_bytes(), 0, "error").is_some()) {
-        out.extend_from_slice(plain.as_bytes());
+    let says = |object: &[u8]| !error || json::field(object, 0, "error").is_some();
+    if let Some(object) = json::object_source(plain).filter(|object| says(object)) {
+        out.extend_from_slice(&object);
         return;
     }
     out.push(b'{');

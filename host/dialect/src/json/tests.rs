@@ -382,3 +382,14 @@ fn a_pointer_follows_the_last_of_members_with_one_name() {
     assert_eq!(pointer(doc, "/a/b").and_then(|at| doc.get(at)), Some(&b"3"[..]));
     assert_eq!(pointer(doc, "/a/c"), None);
 }
+
+#[test]
+fn an_object_may_stand_in_a_strict_document() {
+    let said = |source| super::object_source(source).map(|object| String::from_utf8(object.into_owned()).unwrap());
+    assert_eq!(said(" {\"a\": \"\\ud83d\\ude00\"} ").as_deref(), Some("{\"a\": \"\\ud83d\\ude00\"}"));
+    let mended = said("{\"a\\ud800b\": 1}").unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&mended).is_ok(), "{mended}");
+    for source in ["[1]", "{\"a\":", "7", ""] {
+        assert_eq!(said(source), None);
+    }
+}

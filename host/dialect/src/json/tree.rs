@@ -1,11 +1,21 @@
 //! A document as a tree, read generously: for translation, which looks at everything anyway.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// The document; `None` where it is not JSON or is nested deeper than serde_json reads. A lone surrogate, which some clients send for half
 /// an emoji, becomes the replacement character.
 pub(crate) fn tree(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_slice(&mended(bytes)?).ok())
+}
+
+/// The source of a JSON object as it may stand in a document of ours: lone surrogates become the replacement character, every other byte
+/// stays. `None` for anything but an object.
+pub(crate) fn object_source(source: &str) -> Option<Cow<'_, [u8]>> {
+    let source = source.trim_ascii();
+    let object = source.starts_with('{') && super::validate(source.as_bytes()).is_ok();
+    object.then(|| mended(source.as_bytes()).map_or(Cow::Borrowed(source.as_bytes()), Cow::Owned))
 }
 
 /// The document with every escape of half a surrogate pair replaced; `None` without one.
