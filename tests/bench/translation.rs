@@ -37,7 +37,7 @@ pub fn run() {
         reply.len(),
         both / tree
     );
-    for (from, to) in [(Dialect::OpenaiChat, Dialect::Anthropic), (Dialect::Anthropic, Dialect::OpenaiChat)] {
+    for (from, to) in [(Dialect::OpenaiChat, Dialect::Anthropic), (Dialect::OpenaiChat, Dialect::OpenaiResponses)] {
         let step = delta(from, to);
         println!("| one delta of a stream, {} to {} | {step:.2} | |", from.as_str(), to.as_str());
     }
