@@ -1,5 +1,7 @@
 //! Feeds every dialect with damaged recordings for as long as it is told: `fuzz-dialects SECONDS [SEED]`, in that time for each dialect.
 
+#![allow(clippy::print_stdout, reason = "what it found is its output")]
+
 use std::time::Duration;
 
 use sluice_dialect::Dialect;
