@@ -261,3 +261,29 @@ fn the_catalog_leads_bare_names_and_tells_what_models_refuse() {
     let got = gateway.post("/anthropic/v1/messages", MESSAGES.replace("MODEL", "gpt-4o"));
     assert_eq!(got.status, 200, "{}", got.text());
 }
+
+#[test]
+fn what_a_target_cannot_be_told_follows_the_policy_of_its_provider() {
+    let mock = Mock::start();
+    mock.script("anthropic", Script::json(200, anthropic_reply()));
+    let asked = r#"{"model":"anthropic/m","seed":7,"messages":[{"role":"user","content":"x"}]}"#;
+    for (policy, status, told) in [("warn", 200, true), ("drop", 200, false), ("reject", 400, false)] {
+        let row = format!("  anthropic: {{ base_url: BASE, keys: ['env:KEY'], params: {policy} }}");
+        let gateway = start(&mock, &row);
+        mock.journal().clear();
+        let got = gateway.post(CHAT, asked);
+        assert_eq!(got.status, status, "{policy}: {}", got.text());
+        assert_eq!(got.header("x-sluice-lost").is_some_and(|lost| lost.contains("seed")), told, "{policy}");
+        assert_eq!(mock.journal().count("anthropic"), usize::from(status == 200), "{policy}");
+        if status == 400 {
+            assert!(
+                got.json()["error"]["message"].as_str().is_some_and(|said| said.contains("seed")),
+                "{}",
+                got.text()
+            );
+        } else {
+            let line: Value = serde_json::from_str(&gateway.wait_access(got.header("x-request-id").unwrap())).unwrap();
+            assert_eq!(line["lost"], json!(["seed"]), "{policy}: {line}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ use std::ops::Range;
 
 use scan::{skip_space, string_end, value_end};
 
+pub(crate) use text::name;
 pub use text::{append_string, quote, string};
 pub(crate) use tree::{object_source, tree};
 pub use validate::{validate, validate_members};

@@ -23,5 +23,6 @@ pub mod stream;
 pub mod text;
 mod told;
 pub mod usage;
+mod whole;
 
 pub use dialect::Dialect;

@@ -100,6 +100,26 @@ impl TextMap {
         }
         text
     }
+
+    /// Adds every string inside the value at `range` as a piece, whatever its member is called.
+    pub(crate) fn push_all(&mut self, bytes: &[u8], role: Role, kind: Kind, range: Range<usize>) {
+        let all = |_: &str, _| Visit::Take;
+        strings(bytes, range, true, all, |literal| {
+            self.push(bytes, role, kind, 0, literal);
+        });
+    }
+}
+
+/// The texts of these pieces, a line each; `None` where there is no text.
+pub(crate) fn lines<'a>(bytes: &[u8], pieces: impl IntoIterator<Item = &'a Piece>) -> Option<String> {
+    let mut text = String::new();
+    for piece in pieces {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        json::append_string(bytes, piece.literal.clone(), &mut text);
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// The texts of all pieces joined by U+001E; any U+001E inside a text is shown as U+FFFD, so that the n-th part is the n-th piece.

@@ -122,7 +122,6 @@ fn asked(job: &Job, from: Dialect, to: Dialect) -> Asked {
         sse: true,
         called: Asked::tools(&chat),
         echo: openai_responses::echo(&chat),
-        show_reasoning: true,
     }
 }
 

@@ -9,8 +9,8 @@ use super::{error, texts};
 use crate::failure::Failure;
 use crate::json;
 use crate::text::{Kind, Role, TextMap, walk};
-use crate::told;
 use crate::usage::Usage;
+use crate::whole;
 
 /// The pieces of the reply in the order of its bytes; nothing here repeats another. Anything that is not an object has none.
 pub fn text_map(bytes: &[u8]) -> TextMap {
@@ -18,7 +18,7 @@ pub fn text_map(bytes: &[u8]) -> TextMap {
     walk::members(bytes, walk::blank(bytes, 0), |key, at| {
         let value = json::value(bytes, at)?;
         let end = value.end;
-        match &*texts::name(bytes, &key) {
+        match &*json::name(bytes, &key) {
             b"content" => scan.content(value, Role::Assistant, Kind::Text),
             // What stands in a container and in `context_management` are ids, dates and counts.
             b"id" | b"type" | b"role" | b"model" | b"usage" | b"stop_reason" | b"container" | b"context_management" => {
@@ -35,28 +35,8 @@ pub fn text_map(bytes: &[u8]) -> TextMap {
 /// # Errors
 /// Who failed and how: an error inside the 200, a web page, a stream, not JSON, cut.
 pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
-    let start = bytes.trim_ascii_start();
-    if start.is_empty() {
-        return Err(Failure::bad_gateway("empty_reply", "The provider sent an empty reply."));
-    }
-    if start.starts_with(b"<") {
-        let failure = Failure::bad_gateway("html_reply", "The provider sent a web page instead of a reply.");
-        return Err(failure.with_detail(told::excerpt(bytes)));
-    }
-    if [&b"data:"[..], b"event:", b":"].iter().any(|field| start.starts_with(field)) {
-        let message = "The provider sent an event stream where a whole reply was asked for.";
-        return Err(Failure::bad_gateway("unexpected_stream", message));
-    }
     let mut seen = Seen::default();
-    if let Err(syntax) = json::validate_members(bytes, |member| seen.note(bytes, &member)) {
-        let cut = syntax.offset >= bytes.trim_ascii_end().len() && start.starts_with(b"{");
-        let (code, message) = if cut {
-            ("truncated_reply", "The provider's reply ends in the middle.")
-        } else {
-            ("invalid_reply", "The provider's reply is not JSON.")
-        };
-        return Err(Failure::bad_gateway(code, message).with_detail(syntax.to_string()));
-    }
+    whole::members(bytes, |member| seen.note(bytes, &member))?;
     if seen.suspect
         && let Some(failure) = error::in_reply(bytes)
     {
@@ -65,7 +45,7 @@ pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
     if seen.content {
         return Ok(seen.usage.and_then(|range| Counts::at(bytes, &range).usage()));
     }
-    Err(Failure::bad_gateway("invalid_reply", "The provider's reply is no message."))
+    Err(whole::no_reply(bytes, "The provider's reply is no message."))
 }
 
 #[derive(Default)]

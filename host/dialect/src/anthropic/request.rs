@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::texts::{Scan, name};
+use super::texts::Scan;
 use crate::json;
 use crate::text::{self, Kind, Role, TextMap, Visit, walk};
 
 /// The pieces of the request in the order of its bytes. Anything that is not an object has none.
 pub fn text_map(bytes: &[u8]) -> TextMap {
     let mut scan = Scan::new(bytes);
-    walk::members(bytes, walk::blank(bytes, 0), |key, at| match &*name(bytes, &key) {
+    walk::members(bytes, walk::blank(bytes, 0), |key, at| match &*json::name(bytes, &key) {
         b"messages" if bytes.get(at) == Some(&b'[') => {
             walk::items(bytes, at, |message| self::message(&mut scan, bytes, message))
         }
@@ -49,7 +49,7 @@ fn message(scan: &mut Scan<'_>, bytes: &[u8], at: usize) -> Option<usize> {
     let end = walk::members(bytes, at, |key, at| {
         let value = json::value(bytes, at)?;
         let end = value.end;
-        match &*name(bytes, &key) {
+        match &*json::name(bytes, &key) {
             b"role" => role = role_of(bytes, value),
             b"content" => scan.content(value, Role::Other, Kind::Text),
             b"id" | b"type" | b"model" | b"cache_control" => {}
@@ -89,13 +89,6 @@ pub fn last_user_text(bytes: &[u8]) -> Option<String> {
     list.into_iter().rev().find_map(|message| {
         let mut scan = Scan::new(bytes);
         self::message(&mut scan, bytes, message.start);
-        let mut text = String::new();
-        for piece in scan.map.pieces.iter().filter(|piece| piece.role == Role::User) {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            json::append_string(bytes, piece.literal.clone(), &mut text);
-        }
-        (!text.is_empty()).then_some(text)
+        text::lines(bytes, scan.map.pieces.iter().filter(|piece| piece.role == Role::User))
     })
 }

@@ -10,15 +10,6 @@ use std::ops::Range;
 use crate::json;
 use crate::text::{self, Kind, Piece, Role, TextMap, Visit, walk};
 
-/// A key's text. Only one with a backslash has to be decoded.
-pub(super) fn name<'a>(bytes: &'a [u8], key: &Range<usize>) -> Cow<'a, [u8]> {
-    let raw = bytes.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
-    if !raw.contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    Cow::Owned(json::string(bytes, key.clone()).map_or(Vec::new(), |key| key.into_owned().into_bytes()))
-}
-
 /// Members whose strings name, number, sign or encode something and are not language.
 fn is_machine(key: &[u8]) -> bool {
     matches!(
@@ -127,7 +118,7 @@ impl<'a> Scan<'a> {
         let end = walk::members(bytes, at, |key, at| {
             let value = json::value(bytes, at)?;
             let end = value.end;
-            self.member(&name(bytes, &key), value, role, &mut head);
+            self.member(&json::name(bytes, &key), value, role, &mut head);
             Some(end)
         });
         self.settle(first, &head, role);
@@ -149,16 +140,7 @@ impl<'a> Scan<'a> {
             b"thinking" => self.loose(value, role, Kind::Reasoning),
             b"input" => {
                 head.input = true;
-                let map = &mut self.map;
-                text::strings(
-                    bytes,
-                    value,
-                    true,
-                    |_, _| Visit::Take,
-                    |literal| {
-                        map.push(bytes, role, Kind::ToolArguments, 0, literal);
-                    },
-                );
+                self.map.push_all(bytes, role, Kind::ToolArguments, value);
             }
             b"source" => self.source(value, role),
             b"data" if is_encoded(bytes, &value) => {}
@@ -181,7 +163,7 @@ impl<'a> Scan<'a> {
         for member in json::object(bytes, value.start).into_iter().flatten() {
             if member.is(bytes, "data") {
                 self.map.push(bytes, role, Kind::Other, 0, member.value);
-            } else if !is_machine(&name(bytes, &member.key)) {
+            } else if !is_machine(&json::name(bytes, &member.key)) {
                 self.loose(member.value, role, Kind::Other);
             }
         }

@@ -6,26 +6,13 @@ use super::{error, texts, usage};
 use crate::failure::Failure;
 use crate::json;
 use crate::text::{Copy, Kind, Mend, Role, TextMap, walk};
-use crate::told;
 use crate::usage::Usage;
+use crate::whole;
 
 /// Whether a provider's 200 is a whole reply: one JSON object with candidates, or one that says why it has none.
 pub(super) fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
-    let start = bytes.trim_ascii_start();
-    if start.is_empty() {
-        return Err(Failure::bad_gateway("empty_reply", "The provider sent an empty reply."));
-    }
-    if start.starts_with(b"<") {
-        let failure = Failure::bad_gateway("html_reply", "The provider sent a web page instead of a reply.");
-        return Err(failure.with_detail(told::excerpt(bytes)));
-    }
-    if [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field)) {
-        let message = "The provider sent an event stream where a whole reply was asked for.";
-        // Without an excerpt: it would put the model's words into the log.
-        return Err(Failure::bad_gateway("unexpected_stream", message));
-    }
     let (mut reply, mut suspect, mut counted) = (false, false, None);
-    let syntax = json::validate_members(bytes, |member| {
+    whole::members(bytes, |member| {
         let object = bytes.get(member.value.start) == Some(&b'{');
         if member.is(bytes, "candidates") {
             reply |= bytes.get(member.value.start) == Some(&b'[');
@@ -37,17 +24,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
         } else if member.is(bytes, "error") {
             suspect |= bytes.get(member.value.start) != Some(&b'n');
         }
-    });
-    if let Err(syntax) = syntax {
-        let cut = syntax.offset >= bytes.trim_ascii_end().len() && start.starts_with(b"{");
-        let (code, message) = if cut {
-            ("truncated_reply", "The provider's reply ends in the middle.")
-        } else {
-            ("invalid_reply", "The provider's reply is not JSON.")
-        };
-        return Err(Failure::bad_gateway(code, message).with_detail(syntax.to_string()));
-    }
-    if (suspect || start.starts_with(b"["))
+    })?;
+    if (suspect || bytes.trim_ascii_start().starts_with(b"["))
         && let Some(failure) = error::inside(bytes)
     {
         return Err(failure);
@@ -55,16 +33,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
     if reply {
         return Ok(counted.and_then(|range| usage::read(bytes, range)));
     }
-    Err(Failure::bad_gateway("invalid_reply", "The provider's reply has no candidates.").with_detail(names(bytes)))
-}
-
-/// For the log, in place of an excerpt, which could hold the model's words.
-fn names(bytes: &[u8]) -> String {
-    const MOST: usize = 12;
-    let Some(members) = json::object(bytes, walk::blank(bytes, 0)) else { return "not an object".to_owned() };
-    let names: Vec<String> =
-        members.take(MOST).map(|member| texts::name(bytes, &member.key).chars().take(40).collect()).collect();
-    format!("an object with the members: {}", names.join(", "))
+    Err(whole::no_reply(bytes, "The provider's reply has no candidates."))
 }
 
 /// The pieces of the reply in the order of its bytes, but for what grounds them, and what repeats them.

@@ -119,12 +119,5 @@ pub(super) fn last_user_text(bytes: &[u8]) -> Option<String> {
         }
         if bytes.get(at) == Some(&b'[') { walk::items(bytes, at, &mut take) } else { take(at) }
     });
-    let mut text = String::new();
-    for piece in newest.pieces {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        json::append_string(bytes, piece.literal, &mut text);
-    }
-    (!text.is_empty()).then_some(text)
+    text::lines(bytes, &newest.pieces)
 }

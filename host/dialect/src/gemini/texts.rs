@@ -62,19 +62,6 @@ pub(super) fn loose(bytes: &[u8], value: Range<usize>, role: Role, kind: Kind, m
     });
 }
 
-/// Every string inside the value.
-fn all(bytes: &[u8], value: Range<usize>, role: Role, kind: Kind, map: &mut TextMap) {
-    text::strings(
-        bytes,
-        value,
-        true,
-        |_, _| Visit::Take,
-        |literal| {
-            map.push(bytes, role, kind, 0, literal);
-        },
-    );
-}
-
 /// A content whose value begins at `at`: an object, a text, or a list of either; returns its end. `role`: where it says none.
 pub(super) fn content(bytes: &[u8], at: usize, role: Role, map: &mut TextMap) -> Option<usize> {
     match bytes.get(at)? {
@@ -187,7 +174,7 @@ fn call(bytes: &[u8], value: Range<usize>, role: Role, kind: Kind, object: &str,
             tool = Some(member.value).filter(|value| bytes.get(value.start) == Some(&b'"'));
         } else if fields::is(&key, object) {
             whole = Some(member.value.clone());
-            all(bytes, member.value, role, kind, map);
+            map.push_all(bytes, role, kind, member.value);
         } else if !is_mute(bytes, &key, member.value.start) {
             loose(bytes, member.value, role, kind, map);
         }

@@ -23,8 +23,6 @@ pub struct Asked {
     pub called: Vec<Called>,
     /// Members of the request that a Responses object repeats.
     pub echo: Map<String, Value>,
-    /// The client asked for thoughts to be shown, or its dialect shows them by default.
-    pub show_reasoning: bool,
 }
 
 /// A tool that went out under another name or as another kind.

@@ -3,8 +3,11 @@
 //! A client of another dialect carries it in its own dialect's place for such state, wrapped, so that it comes back; the reader unwraps it,
 //! and a writer sends it only to the maker. What is not wrapped was made by a provider of the client's own dialect.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
 use serde_json::{Value, json};
 
 use crate::Dialect;
@@ -36,9 +39,10 @@ pub enum State {
     },
 }
 
-/// Whether a document holds wrapped state anywhere. Such a document must not be passed on as it is.
+/// Whether a document holds wrapped state anywhere. Such a document must not be passed on as it is. Every call that is not translated asks.
 pub fn is_wrapped(document: &[u8]) -> bool {
-    memchr::memmem::find(document, MARK.as_bytes()).is_some()
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
+    FINDER.find(document).is_some()
 }
 
 impl Opaque {

@@ -139,3 +139,12 @@ pub(super) fn pointer_token(token: &str) -> Option<Cow<'_, str>> {
     }
     Some(Cow::Owned(decoded))
 }
+
+/// A member's name, decoded; only one with a backslash has to be.
+pub(crate) fn name<'a>(bytes: &'a [u8], key: &Range<usize>) -> Cow<'a, [u8]> {
+    let raw = bytes.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
+    if !raw.contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(string(bytes, key.clone()).map_or(Vec::new(), |key| key.into_owned().into_bytes()))
+}

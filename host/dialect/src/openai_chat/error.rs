@@ -10,8 +10,8 @@ use crate::{json, told};
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
-pub(super) use crate::told::{excerpt, inside_choice, inside_reply};
 pub use crate::told::{from_error_event, in_stream};
+pub(super) use crate::told::{inside_choice, inside_reply};
 
 /// The failure behind a provider's reply with an error status. A body in OpenAI's shape is kept, for clients of this dialect.
 pub fn from_provider(status: u16, content_type: Option<&str>, body: &[u8]) -> Failure {

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::text::{Copy, Kind, Mend, Piece, Role, TextMap, walk};
 use crate::usage::Usage;
+use crate::whole;
 
 /// How many times the size of a reply is spent on finding repeats. Past it a repeat is a piece of its own, which is as safe.
 const COMPARED: usize = 16;
@@ -205,22 +206,8 @@ fn audio(bytes: &[u8], value: Range<usize>, map: &mut TextMap) {
 /// Whether a provider's 200 is a whole reply: one JSON object with a list of `choices`. Otherwise who failed and how; a provider's `error`
 /// object keeps its message and code.
 pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
-    let start = bytes.trim_ascii_start();
-    if start.is_empty() {
-        return Err(Failure::bad_gateway("empty_reply", "The provider sent an empty reply."));
-    }
-    if start.starts_with(b"<") {
-        let failure = Failure::bad_gateway("html_reply", "The provider sent a web page instead of a reply.");
-        return Err(failure.with_detail(error::excerpt(bytes)));
-    }
-    let event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field));
-    if event {
-        let message = "The provider sent an event stream where a whole reply was asked for.";
-        // Without an excerpt: it would put the model's words into the log.
-        return Err(Failure::bad_gateway("unexpected_stream", message));
-    }
     let (mut choices, mut suspect, mut counted) = (false, false, None);
-    let syntax = json::validate_members(bytes, |member| {
+    whole::members(bytes, |member| {
         if member.is(bytes, "choices") {
             choices = bytes.get(member.value.start) == Some(&b'[');
         } else if member.is(bytes, "error") {
@@ -230,35 +217,14 @@ pub fn check(bytes: &[u8]) -> Result<Option<Usage>, Failure> {
         } else if member.is(bytes, "usage") {
             counted = Some(member.value);
         }
-    });
-    if let Err(syntax) = syntax {
-        let cut = syntax.offset >= bytes.trim_ascii_end().len() && start.starts_with(b"{");
-        let (code, message) = if cut {
-            ("truncated_reply", "The provider's reply ends in the middle.")
-        } else {
-            ("invalid_reply", "The provider's reply is not JSON.")
-        };
-        return Err(Failure::bad_gateway(code, message).with_detail(syntax.to_string()));
-    }
+    })?;
     if suspect && let Some(failure) = error::inside_reply(bytes) {
         return Err(failure);
     }
     if choices {
         return Ok(counted.and_then(|range| Usage::from_openai(bytes, range)));
     }
-    let failure = Failure::bad_gateway("invalid_reply", "The provider's reply has no choices.");
-    Err(failure.with_detail(member_names(bytes)))
-}
-
-/// For the log, in place of an excerpt, which could hold the model's words.
-fn member_names(bytes: &[u8]) -> String {
-    const MOST: usize = 12;
-    let Some(members) = json::object(bytes, walk::blank(bytes, 0)) else { return "not an object".to_owned() };
-    let names: Vec<_> = members
-        .take(MOST)
-        .filter_map(|member| Some(json::string(bytes, member.key)?.chars().take(40).collect()))
-        .collect::<Vec<String>>();
-    format!("an object with the members: {}", names.join(", "))
+    Err(whole::no_reply(bytes, "The provider's reply has no choices."))
 }
 
 /// What the provider counted: `usage`, else Groq's `x_groq.usage`.

@@ -47,14 +47,7 @@ pub fn last_user_text(bytes: &[u8]) -> Option<String> {
     for member in json::object(bytes, newest?)?.filter(|member| member.is(bytes, "content")) {
         parts::content(bytes, member.value, Role::User, 0, &mut map);
     }
-    let mut text = String::new();
-    for piece in &map.pieces {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        json::append_string(bytes, piece.literal.clone(), &mut text);
-    }
-    (!text.is_empty()).then_some(text)
+    text::lines(bytes, &map.pieces)
 }
 
 fn is(bytes: &[u8], key: &Range<usize>, name: &str) -> bool {

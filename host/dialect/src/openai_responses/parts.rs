@@ -177,17 +177,7 @@ pub(super) fn call(bytes: &[u8], item: Range<usize>, map: &mut TextMap) -> Optio
                     map.pieces.push(Piece { role, kind, choice: 0, literal: value, tool_name: None });
                 }
             }
-            "arguments" | "input" => {
-                text::strings(
-                    bytes,
-                    value,
-                    true,
-                    |_, _| Visit::Take,
-                    |literal| {
-                        map.push(bytes, Role::Assistant, Kind::ToolArguments, 0, literal);
-                    },
-                );
-            }
+            "arguments" | "input" => map.push_all(bytes, Role::Assistant, Kind::ToolArguments, value),
             "output" | "outputs" | "results" | "result" | "error" | "tools"
                 if !is_mute(bytes, "result", value.start) =>
             {

@@ -11,7 +11,7 @@ use super::parts::{self, Item};
 use crate::failure::Failure;
 use crate::json;
 use crate::peek::{self, Peek, StreamOptions};
-use crate::text::{Kind, Role, TextMap, walk};
+use crate::text::{self, Kind, Role, TextMap, walk};
 
 /// As [`peek::peek`]; one choice is all that there is, and usage need not be asked for.
 ///
@@ -191,14 +191,7 @@ pub fn last_user_text(bytes: &[u8]) -> Option<String> {
         }
         _ => newest_text(bytes, input, &mut map),
     }
-    let mut text = String::new();
-    for piece in &map.pieces {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        json::append_string(bytes, piece.literal.clone(), &mut text);
-    }
-    (!text.is_empty()).then_some(text)
+    text::lines(bytes, &map.pieces)
 }
 
 fn newest_text(bytes: &[u8], item: Range<usize>, map: &mut TextMap) {

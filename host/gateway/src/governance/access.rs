@@ -1,16 +1,20 @@
 //! From a request's headers to its caller, or to a refusal that says what to send.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use sluice_dialect::failure::{Blame, Failure};
 
 use super::keys::{Caller, Keys};
 use crate::config::{Clients, Secret};
 
 /// Where clients of each dialect put their key, beside `Authorization`, which goes before these.
-const PLACES: &[&str] = &["x-api-key", "x-goog-api-key", "api-key"];
+static PLACES: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("api-key"),
+];
 
 /// Sluice's own place, and the one that users of Bifrost have in their code.
-const OWN: &[&str] = &["x-sluice-key", "x-bf-vk"];
+static OWN: [HeaderName; 2] = [HeaderName::from_static("x-sluice-key"), HeaderName::from_static("x-bf-vk")];
 
 /// The caller of a request. `Ok(None)`: anonymous, where that is allowed; the server's loopback rules then apply.
 ///
@@ -47,7 +51,7 @@ pub fn admin(token: Option<&Secret>, headers: &HeaderMap) -> Result<bool, Failur
 
 /// Sluice's own places go first: whoever writes them means them, while the others are filled by clients out of habit.
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {
-    let own = OWN.iter().find_map(|place| headers.get(*place));
+    let own = OWN.iter().find_map(|place| headers.get(place));
     if let Some(own) = own {
         return Some(own.as_bytes().trim_ascii());
     }
@@ -55,7 +59,7 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
         let (scheme, rest) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
     });
-    bearer.or_else(|| PLACES.iter().find_map(|place| headers.get(*place).map(|value| value.as_bytes().trim_ascii())))
+    bearer.or_else(|| PLACES.iter().find_map(|place| headers.get(place).map(|value| value.as_bytes().trim_ascii())))
 }
 
 fn unauthorized(message: &str) -> Failure {

@@ -111,7 +111,6 @@ pub fn about(call: &Call, chat: &Chat) -> Asked {
         sse: call.said.sse || call.dialect != Dialect::Gemini,
         called: Asked::tools(chat),
         echo: if responses { openai_responses::echo(chat) } else { serde_json::Map::new() },
-        show_reasoning: chat.reasoning.as_ref().and_then(|thinking| thinking.show).unwrap_or(true),
     }
 }
 

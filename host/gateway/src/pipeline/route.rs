@@ -37,14 +37,9 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
         Some(prefix) => below(core, prefix, model)?,
         None => anywhere(core, model)?,
     };
-    Ok(match route {
-        Route::Provider { at, model: Some(model) } => {
-            let model =
-                core.providers.get(at).map_or(model.as_str(), |provider| provider.deployment(&model)).to_owned();
-            Route::Provider { at, model: Some(model) }
-        }
-        route => route,
-    })
+    let Route::Provider { at, model: Some(model) } = route else { return Ok(route) };
+    let deployment = core.providers.get(at).and_then(|provider| provider.deployment(&model)).map(str::to_owned);
+    Ok(Route::Provider { at, model: Some(deployment.unwrap_or(model)) })
 }
 
 /// The provider that a path's prefix leads to.

@@ -112,8 +112,8 @@ impl Provider {
     }
 
     /// What the provider calls a model where the configuration says so (Azure's deployments).
-    pub fn deployment<'a>(&'a self, model: &'a str) -> &'a str {
-        self.config.deployments.iter().find(|(name, _)| name == model).map_or(model, |(_, deployment)| deployment)
+    pub fn deployment(&self, model: &str) -> Option<&str> {
+        self.config.deployments.iter().find(|(name, _)| name == model).map(|(_, deployment)| deployment.as_str())
     }
 
     /// Where another method of Gemini's goes (`countTokens`).

@@ -41,6 +41,10 @@ const PREFIXES: &[(&str, &str, Dialect)] = &[
 /// Prefixes of frameworks: every dialect's paths below them, and the prefixes above once more.
 const FRAMEWORKS: &[&str] = &["litellm", "langchain", "pydanticai"];
 
+/// Headers that only one dialect's clients send.
+static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+static GOOGLE_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+
 /// What follows a prefix and perhaps a version, in one place only.
 const OPERATIONS: &[(&str, Kind, Dialect)] = &[
     ("/chat/completions", Kind::Chat, Dialect::OpenaiChat),
@@ -147,13 +151,13 @@ pub(super) fn find(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Ro
 
 /// The credential that a request has in its query, as the header in which it counts; nothing where the header is there already.
 pub(super) fn credential(uri: &Uri, headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    const PLACE: HeaderName = HeaderName::from_static("x-goog-api-key");
-    if headers.contains_key(PLACE) {
+    let key = gemini::key(uri.query())?;
+    if headers.contains_key(&GOOGLE_KEY) {
         return None;
     }
-    let mut value = HeaderValue::from_bytes(&gemini::key(uri.query())?).ok()?;
+    let mut value = HeaderValue::from_bytes(&key).ok()?;
     value.set_sensitive(true);
-    Some((PLACE, value))
+    Some((GOOGLE_KEY.clone(), value))
 }
 
 /// The dialect of a refusal to a request that leads nowhere.
@@ -251,9 +255,9 @@ fn place<'a>(path: &'a str, query: Option<&str>, headers: &HeaderMap) -> Option<
 
 /// The dialect of a road that several speak: by the version, and by a header that only one dialect's clients send.
 fn spoken(version: &str, query: Option<&str>, headers: &HeaderMap) -> Dialect {
-    if headers.contains_key("anthropic-version") {
+    if headers.contains_key(&ANTHROPIC_VERSION) {
         Dialect::Anthropic
-    } else if version.len() > 3 || headers.contains_key("x-goog-api-key") || gemini::has_key(query) {
+    } else if version.len() > 3 || headers.contains_key(&GOOGLE_KEY) || gemini::has_key(query) {
         Dialect::Gemini
     } else {
         Dialect::OpenaiChat

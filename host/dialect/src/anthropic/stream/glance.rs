@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::anthropic::texts::name;
 use crate::anthropic::usage::Counts;
 use crate::json;
 use crate::stream::{Glance, NotJson};
@@ -22,7 +21,7 @@ pub fn glance(event: Option<&[u8]>, data: &[u8]) -> Result<Glance, NotJson> {
     let mut found = Glance { error: event == Some(b"error"), ..Glance::default() };
     for member in json::object(data, start).into_iter().flatten() {
         let value = member.value;
-        match &*name(data, &member.key) {
+        match &*json::name(data, &member.key) {
             b"type" => match data.get(value).unwrap_or_default() {
                 b"\"message_stop\"" => found.done = true,
                 b"\"error\"" => found.error = true,
@@ -47,7 +46,7 @@ fn usage(data: &[u8], value: &Range<usize>) -> Option<Usage> {
 fn look_at_message(data: &[u8], message: usize, found: &mut Glance) {
     for member in json::object(data, message).into_iter().flatten() {
         let value = member.value;
-        match &*name(data, &member.key) {
+        match &*json::name(data, &member.key) {
             b"usage" => found.usage = usage(data, &value),
             b"content" => {
                 found.content |= json::array(data, value.start).is_some_and(|mut items| items.next().is_some());
@@ -61,7 +60,7 @@ fn look_at_message(data: &[u8], message: usize, found: &mut Glance) {
 fn look_at_delta(data: &[u8], delta: usize, found: &mut Glance) {
     for member in json::object(data, delta).into_iter().flatten() {
         let text = data.get(member.value.start) == Some(&b'"') && member.value.len() > 2;
-        match &*name(data, &member.key) {
+        match &*json::name(data, &member.key) {
             b"stop_reason" => found.finished += u32::from(text),
             b"text" | b"thinking" | b"partial_json" | b"signature" | b"content" => found.content |= text,
             b"citation" => found.content = true,
@@ -74,7 +73,7 @@ fn look_at_delta(data: &[u8], delta: usize, found: &mut Glance) {
 fn brings(data: &[u8], block: usize) -> bool {
     let mut empty = false;
     for member in json::object(data, block).into_iter().flatten() {
-        match &*name(data, &member.key) {
+        match &*json::name(data, &member.key) {
             b"type" => empty = matches!(data.get(member.value).unwrap_or_default(), b"\"text\"" | b"\"thinking\""),
             b"text" | b"thinking" | b"signature" if member.value.len() > 2 => return true,
             _ => {}

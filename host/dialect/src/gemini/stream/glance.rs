@@ -1,6 +1,5 @@
 //! The cheap look at an event, for streams that no hook reads.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::gemini::usage;
@@ -17,7 +16,7 @@ pub(in crate::gemini) fn glance(data: &[u8]) -> Result<Glance, NotJson> {
     }
     let mut found = Glance { only_usage: true, ..Glance::default() };
     walk::members(data, start, |key, at| {
-        match &*name(data, &key) {
+        match &*json::name(data, &key) {
             b"candidates" => {
                 found.only_usage = false;
                 return walk::items(data, at, |candidate| look_at_candidate(data, candidate, &mut found));
@@ -43,24 +42,15 @@ pub(in crate::gemini) fn glance(data: &[u8]) -> Result<Glance, NotJson> {
     Ok(found)
 }
 
-/// A key's text. Only one with a backslash has to be decoded.
-fn name<'a>(data: &'a [u8], key: &Range<usize>) -> Cow<'a, [u8]> {
-    let raw = data.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
-    if !raw.contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    Cow::Owned(json::string(data, key.clone()).map_or(Vec::new(), |key| key.into_owned().into_bytes()))
-}
-
 /// A reason by name or by number; neither null, empty nor the number of none.
 fn is_word(data: &[u8], value: &Range<usize>) -> bool {
     !matches!(data.get(value.clone()), Some(b"null" | b"\"\"" | b"0" | b"\"FINISH_REASON_UNSPECIFIED\"") | None)
 }
 
 fn look_at_candidate(data: &[u8], at: usize, found: &mut Glance) -> Option<usize> {
-    walk::members(data, at, |key, at| match &*name(data, &key) {
+    walk::members(data, at, |key, at| match &*json::name(data, &key) {
         b"content" => walk::members(data, at, |key, at| {
-            if &*name(data, &key) == b"parts" {
+            if &*json::name(data, &key) == b"parts" {
                 return walk::items(data, at, |part| look_at_part(data, part, &mut found.content));
             }
             walk::pass(data, at)
@@ -78,7 +68,7 @@ fn look_at_candidate(data: &[u8], at: usize, found: &mut Glance) -> Option<usize
 fn look_at_part(data: &[u8], at: usize, content: &mut bool) -> Option<usize> {
     walk::members(data, at, |key, at| {
         let value = json::value(data, at)?;
-        *content |= match &*name(data, &key) {
+        *content |= match &*json::name(data, &key) {
             b"text" => data.get(at) == Some(&b'"') && value.len() > 2,
             b"thought" | b"thoughtSignature" => false,
             _ => matches!(data.get(at), Some(b'{')) && value.len() > 2,

@@ -2,6 +2,7 @@ use super::*;
 use crate::clean;
 use crate::failure::{Blame, Retry};
 use crate::told::MAX_MESSAGE;
+use crate::told::excerpt;
 use std::borrow::Cow;
 
 fn from(status: u16, body: &str) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::glance::{is_finish, is_null, is_text, name};
+use super::glance::{is_finish, is_null, is_text};
 use super::loose::{Loose, Source, is_event_fact};
 use super::{Choice, Event, Mend, NotJson, Place, Repeat, Slot};
 use crate::json;
@@ -18,7 +18,7 @@ pub fn analyse(data: &[u8]) -> Result<Event, NotJson> {
         return Err(NotJson::NotObject);
     }
     let mut scan = Scan { data, event: Event::default(), loose: Vec::new(), top: Vec::new() };
-    walk::members(data, start, |key, at| match &*name(data, &key) {
+    walk::members(data, start, |key, at| match &*json::name(data, &key) {
         b"choices" => {
             let mut position = 0;
             walk::items(data, at, |object| {
@@ -75,7 +75,7 @@ impl Scan<'_> {
         let (first, first_repeat) = (self.event.slots.len(), self.event.repeats.len());
         let mut later = Later::default();
         let end = walk::members(data, object, |key, at| {
-            let key = name(data, &key);
+            let key = json::name(data, &key);
             if &*key == b"delta" && data.get(at) == Some(&b'{') {
                 later.delta = Some(at);
                 return self.delta(at, &mut later.role);
@@ -137,14 +137,14 @@ impl Scan<'_> {
         walk::members(data, range.start, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            let key = name(data, &key);
+            let key = json::name(data, &key);
             let bytes = data.get(value.clone()).unwrap_or_default();
             let twin = || {
                 json::object(data, delta)
                     .into_iter()
                     .flatten()
                     .take(MEMBERS_COMPARED)
-                    .any(|member| *name(data, &member.key) == *key && data.get(member.value) == Some(bytes))
+                    .any(|member| *json::name(data, &member.key) == *key && data.get(member.value) == Some(bytes))
             };
             let known = &*key == b"role" || matches!(bytes, b"null" | b"\"\"" | b"[]" | b"{}") || twin();
             if !known && &*key == b"content" && bytes.first() == Some(&b'"') && says.is_none() {
@@ -169,7 +169,7 @@ impl Scan<'_> {
         let data = self.data;
         let first = self.event.slots.len();
         let mut details = Vec::new();
-        let end = walk::members(data, at, |key, at| match (&*name(data, &key), data.get(at)?) {
+        let end = walk::members(data, at, |key, at| match (&*json::name(data, &key), data.get(at)?) {
             (b"content", b'"') => self.member("content", Kind::Text, at, first),
             (b"content", b'[') => walk::items(data, at, |part| self.part(part)),
             (b"content", b'{') => self.strings(Source { all: true, ..Source::of(Kind::Text) }, at),
@@ -222,7 +222,7 @@ impl Scan<'_> {
             return self.strings(Source::of(Kind::Text), at);
         }
         walk::members(data, at, |key, inside| {
-            let name = name(data, &key);
+            let name = json::name(data, &key);
             if &*name == b"thinking" && data.get(inside) == Some(&b'[') {
                 return walk::items(data, inside, |inner| self.part_of_thinking(inner));
             }
@@ -248,7 +248,7 @@ impl Scan<'_> {
         walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            let key = name(data, &key);
+            let key = json::name(data, &key);
             if &*key == b"text" && is_text(data, &value) {
                 self.slot(Kind::Reasoning, Place::Thinking, value);
             } else if self.may_say(&key, &value) {
@@ -265,7 +265,7 @@ impl Scan<'_> {
         let end = walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            match &*name(data, &key) {
+            match &*json::name(data, &key) {
                 b"index" => index = number(data, &value),
                 b"id" => id = Some(value).filter(|id| is_text(data, id)),
                 b"function" => bodies[0] = Some(at),
@@ -293,7 +293,7 @@ impl Scan<'_> {
         let end = walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            let key = name(data, &key);
+            let key = json::name(data, &key);
             if &*key == b"name" && is_text(data, &value) {
                 called = Some(value);
             } else if &*key == text && data.get(at) == Some(&b'"') {
@@ -320,7 +320,7 @@ impl Scan<'_> {
         walk::members(data, at, |key, at| {
             let value = json::value(data, at)?;
             let end = value.end;
-            match &*name(data, &key) {
+            match &*json::name(data, &key) {
                 b"transcript" if is_text(data, &value) => self.slot(Kind::Text, Place::Transcript, value),
                 b"data" if is_text(data, &value) => {
                     self.event.content = true;
@@ -343,7 +343,7 @@ impl Scan<'_> {
             walk::members(data, item, |key, at| {
                 let value = json::value(data, at)?;
                 let end = value.end;
-                let key = name(data, &key);
+                let key = json::name(data, &key);
                 self.event.content |= &*key == b"data" && is_text(data, &value);
                 match &*key {
                     b"text" if is_text(data, &value) => literals.push(("text", value)),

@@ -1,6 +1,5 @@
 //! The cheap look at an event, for streams that no hook reads.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json;
@@ -17,7 +16,7 @@ pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
     }
     let mut found = Glance { only_usage: true, ..Glance::default() };
     walk::members(data, start, |key, at| {
-        let key = name(data, &key);
+        let key = json::name(data, &key);
         if &*key == b"choices" {
             return walk::items(data, at, |choice| look_at_choice(data, choice, &mut found));
         }
@@ -36,15 +35,6 @@ pub fn glance(data: &[u8]) -> Result<Glance, NotJson> {
     });
     found.only_usage &= found.usage.is_some();
     Ok(found)
-}
-
-/// A key's text. Only one with a backslash has to be decoded.
-pub(super) fn name<'a>(data: &'a [u8], key: &Range<usize>) -> Cow<'a, [u8]> {
-    let raw = data.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
-    if !raw.contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    Cow::Owned(json::string(data, key.clone()).map_or(Vec::new(), |key| key.into_owned().into_bytes()))
 }
 
 pub(super) fn is_null(data: &[u8], value: &Range<usize>) -> bool {
@@ -70,7 +60,7 @@ fn look_at_choice(data: &[u8], at: usize, found: &mut Glance) -> Option<usize> {
     found.only_usage = false;
     let (mut delta, mut message) = (false, None);
     let end = walk::members(data, at, |key, at| {
-        let key = name(data, &key);
+        let key = json::name(data, &key);
         if &*key == b"delta" && data.get(at) == Some(&b'{') {
             delta = true;
             return look_at_delta(data, at, &mut found.content);
@@ -94,7 +84,7 @@ fn look_at_choice(data: &[u8], at: usize, found: &mut Glance) -> Option<usize> {
 /// Notes whether a delta brings something that a model made.
 fn look_at_delta(data: &[u8], delta: usize, content: &mut bool) -> Option<usize> {
     walk::members(data, delta, |key, at| {
-        let key = name(data, &key);
+        let key = json::name(data, &key);
         let value = json::value(data, at)?;
         let end = value.end;
         let more = match (&*key, data.get(at)?) {
@@ -118,7 +108,7 @@ fn any(data: &[u8], array: usize, found: impl Fn(usize) -> bool) -> bool {
 
 /// A part of a list, thinking parts included; the depth of the search is that of the known shapes.
 fn has_text(data: &[u8], part: usize) -> bool {
-    json::object(data, part).into_iter().flatten().any(|member| match &*name(data, &member.key) {
+    json::object(data, part).into_iter().flatten().any(|member| match &*json::name(data, &member.key) {
         b"text" | b"summary" | b"data" | b"refusal" => is_text(data, &member.value),
         b"thinking" => {
             is_text(data, &member.value) || any(data, member.value.start, |inner| fills(data, inner, &["text"]))
@@ -129,7 +119,7 @@ fn has_text(data: &[u8], part: usize) -> bool {
 }
 
 fn names_or_fills(data: &[u8], call: usize) -> bool {
-    json::object(data, call).into_iter().flatten().any(|member| match &*name(data, &member.key) {
+    json::object(data, call).into_iter().flatten().any(|member| match &*json::name(data, &member.key) {
         b"function" => fills(data, member.value.start, &["name", "arguments"]),
         b"custom" => fills(data, member.value.start, &["name", "input"]),
         _ => false,

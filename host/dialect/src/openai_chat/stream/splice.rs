@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::glance::name;
 use super::{Event, Place};
 use crate::{json, splice};
 
@@ -79,7 +78,7 @@ pub(crate) fn synthesise(template: &[u8], choice: u32, says: Says<'_>) -> Vec<u8
     let mut out = Vec::with_capacity(256);
     out.push(b'{');
     for member in json::object(template, 0).into_iter().flatten() {
-        if IDENTITY.contains(&&*name(template, &member.key)) {
+        if IDENTITY.contains(&&*json::name(template, &member.key)) {
             out.extend_from_slice(template.get(member.key).unwrap_or_default());
             out.push(b':');
             out.extend_from_slice(template.get(member.value).unwrap_or_default());

@@ -31,8 +31,11 @@ struct Answer {
     usage: Option<Usage>,
 }
 
-/// Whom and how to ask.
-struct Target<'a> {
+/// Whom to ask, for whom.
+struct Asking<'a> {
+    gateway: &'a Rc<Gateway>,
+    core: &'a Arc<Core>,
+    call: &'a mut Call,
     at: usize,
     provider: &'a Provider,
     model: String,
@@ -55,15 +58,17 @@ pub(super) async fn run(
         route::Route::Echo => return Err(none("The demo provider")),
     };
     let Some(provider) = core.providers.get(at) else { return Err(none("The provider")) };
-    let target = Target { at, provider, model };
+    let dialect = call.dialect;
+    let mut asking = Asking { gateway, core, call, at, provider, model };
     let openai = provider.speaks(Dialect::OpenaiChat) || provider.speaks(Dialect::OpenaiResponses);
-    let answer = match (call.dialect, openai, provider.speaks(Dialect::Gemini)) {
-        (Dialect::Gemini, _, true) => gemini_native(gateway, core, call, &target, &body).await?,
-        (Dialect::Gemini, true, _) => gemini_to_openai(gateway, core, call, &target, &body).await?,
-        (_, true, _) => openai_native(gateway, core, call, &target, &body).await?,
-        (_, false, true) => openai_to_gemini(gateway, core, call, &target, &body).await?,
+    let answer = match (dialect, openai, provider.speaks(Dialect::Gemini)) {
+        (Dialect::Gemini, _, true) => asking.gemini_native(&body).await?,
+        (Dialect::Gemini, true, _) => asking.gemini_to_openai(&body).await?,
+        (_, true, _) => asking.openai_native(&body).await?,
+        (_, false, true) => asking.openai_to_gemini(&body).await?,
         (_, false, false) => return Err(none(&format!("The provider `{}`", provider.name))),
     };
+    let call = asking.call;
     call.settle.record.usage = answer.usage;
     Ok((reply::head(&call.settle, Some(&answer.headers), "application/json"), answer.body))
 }
@@ -73,92 +78,63 @@ fn none(who: &str) -> Failure {
         .with_class(Class::Unsupported)
 }
 
-async fn post(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    call: &mut Call,
-    target: &Target<'_>,
-    (dialect, uri): (Dialect, Uri),
-    body: Bytes,
-) -> Result<(HeaderMap, Bytes), Failure> {
-    let headers = Arc::clone(&call.headers);
-    let client = (&*headers, call.dialect);
-    let Target { at, provider, model } = target;
-    let question = Question { at: *at, provider, model, method: Method::POST, uri, client, dialect, body };
-    let (_, headers, body) = ask::whole(gateway, core, &mut call.settle, &question).await?;
-    Ok((headers, body))
-}
-
-async fn openai_native(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    call: &mut Call,
-    target: &Target<'_>,
-    body: &Bytes,
-) -> Result<Answer, Failure> {
-    let peek = call.dialect.api().peek(body, &call.said)?;
-    let body = if target.model.is_empty() { body.clone() } else { renamed(body, &peek, &target.model) };
-    let uri = target.provider.operation_uri("/embeddings", &target.model, call.query.as_deref())?;
-    let (headers, body) = post(gateway, core, call, target, (Dialect::OpenaiChat, uri), body).await?;
-    let usage = openai::usage(&body);
-    Ok(Answer { headers, body, usage })
-}
-
-async fn gemini_to_openai(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    call: &mut Call,
-    target: &Target<'_>,
-    body: &Bytes,
-) -> Result<Answer, Failure> {
-    let (sent, losses) = embed::to_openai(body, &target.model)?;
-    call.settle.record.lose(&losses);
-    let uri = target.provider.operation_uri("/embeddings", &target.model, None)?;
-    let (headers, told) = post(gateway, core, call, target, (Dialect::OpenaiChat, uri), sent).await?;
-    let (body, usage) = embed::from_openai_reply(&told, is_batch(body))?;
-    Ok(Answer { headers, body, usage })
-}
-
-async fn gemini_native(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    call: &mut Call,
-    target: &Target<'_>,
-    body: &Bytes,
-) -> Result<Answer, Failure> {
-    let method = if is_batch(body) { "batchEmbedContents" } else { "embedContent" };
-    let uri = target.provider.method_uri(&target.model, method)?;
-    let sent =
-        if call.said.model.as_deref() == Some(&target.model) { body.clone() } else { named(body, &target.model) };
-    let (headers, body) = post(gateway, core, call, target, (Dialect::Gemini, uri), sent).await?;
-    Ok(Answer { headers, body, usage: None })
-}
-
-async fn openai_to_gemini(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    call: &mut Call,
-    target: &Target<'_>,
-    body: &Bytes,
-) -> Result<Answer, Failure> {
-    let form = match &target.provider.config.place {
-        // The newer models take one text a request.
-        Some(Place::Vertex { .. }) if target.model.starts_with("gemini-") => Form::Predict { most: 1 },
-        Some(Place::Vertex { .. }) => Form::Predict { most: VERTEX },
-        _ => Form::Batch { most: GEMINI },
-    };
-    let mut wanted = embed::from_openai(body, &target.model, form)?;
-    call.settle.record.lose(&wanted.losses);
-    let bodies = std::mem::take(&mut wanted.bodies);
-    let uri = target.provider.method_uri(&target.model, form.operation())?;
-    let (mut headers, mut replies) = (HeaderMap::new(), Vec::with_capacity(bodies.len()));
-    for body in bodies {
-        let (head, reply) = post(gateway, core, call, target, (Dialect::Gemini, uri.clone()), body).await?;
-        headers = head;
-        replies.push(reply);
+impl Asking<'_> {
+    async fn post(&mut self, dialect: Dialect, uri: Uri, body: Bytes) -> Result<(HeaderMap, Bytes), Failure> {
+        let headers = Arc::clone(&self.call.headers);
+        let client = (&*headers, self.call.dialect);
+        let (at, provider, model) = (self.at, self.provider, self.model.as_str());
+        let question = Question { at, provider, model, method: Method::POST, uri, client, dialect, body };
+        let (_, headers, body) = ask::whole(self.gateway, self.core, &mut self.call.settle, &question).await?;
+        Ok((headers, body))
     }
-    let (body, usage) = wanted.reply(&replies, &target.model)?;
-    Ok(Answer { headers, body, usage })
+
+    async fn openai_native(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+        let peek = self.call.dialect.api().peek(body, &self.call.said)?;
+        let body = if self.model.is_empty() { body.clone() } else { renamed(body, &peek, &self.model) };
+        let uri = self.provider.operation_uri("/embeddings", &self.model, self.call.query.as_deref())?;
+        let (headers, body) = self.post(Dialect::OpenaiChat, uri, body).await?;
+        let usage = openai::usage(&body);
+        Ok(Answer { headers, body, usage })
+    }
+
+    async fn gemini_to_openai(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+        let (sent, losses) = embed::to_openai(body, &self.model)?;
+        self.call.settle.record.lose(&losses);
+        let uri = self.provider.operation_uri("/embeddings", &self.model, None)?;
+        let (headers, told) = self.post(Dialect::OpenaiChat, uri, sent).await?;
+        let (body, usage) = embed::from_openai_reply(&told, is_batch(body))?;
+        Ok(Answer { headers, body, usage })
+    }
+
+    async fn gemini_native(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+        let method = if is_batch(body) { "batchEmbedContents" } else { "embedContent" };
+        let uri = self.provider.method_uri(&self.model, method)?;
+        let sent =
+            if self.call.said.model.as_deref() == Some(&self.model) { body.clone() } else { named(body, &self.model) };
+        let (headers, body) = self.post(Dialect::Gemini, uri, sent).await?;
+        Ok(Answer { headers, body, usage: None })
+    }
+
+    async fn openai_to_gemini(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+        let form = match &self.provider.config.place {
+            // The newer models take one text a request.
+            Some(Place::Vertex { .. }) if self.model.starts_with("gemini-") => Form::Predict { most: 1 },
+            Some(Place::Vertex { .. }) => Form::Predict { most: VERTEX },
+            _ => Form::Batch { most: GEMINI },
+        };
+        let mut wanted = embed::from_openai(body, &self.model, form)?;
+        self.call.settle.record.lose(&wanted.losses);
+        let bodies = std::mem::take(&mut wanted.bodies);
+        let uri = self.provider.method_uri(&self.model, form.operation())?;
+        let (mut headers, mut replies) = (HeaderMap::new(), Vec::with_capacity(bodies.len()));
+        for body in bodies {
+            let (head, reply) = self.post(Dialect::Gemini, uri.clone(), body).await?;
+            headers = head;
+            replies.push(reply);
+        }
+        let (body, usage) = wanted.reply(&replies, &self.model)?;
+        Ok(Answer { headers, body, usage })
+    }
 }
 
 fn is_batch(body: &[u8]) -> bool {
