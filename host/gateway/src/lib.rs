@@ -14,6 +14,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod plugins;
 pub mod providers;
+pub mod routing;
 pub mod server;
 mod site;
 pub mod state;
