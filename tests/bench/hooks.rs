@@ -27,6 +27,7 @@ async fn once(plugin: &Plugin, hook: Hook, view: Box<dyn CallView>) -> Box<dyn C
     let text = "quay paid them".to_owned();
     match hook {
         Hook::OnRequest => back(plugin.on_request(view).await),
+        Hook::OnRoute => back(plugin.on_route(view).await),
         Hook::OnResponse => back(plugin.on_response(view).await),
         Hook::OnDelta => {
             let window = Window { choice: 0, part: 0, kind: Kind::Text, name: None, text, last: false };

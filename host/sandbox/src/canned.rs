@@ -4,7 +4,7 @@
 
 use std::any::Any;
 
-use crate::view::{CallView, Fault, Kind, Level, Piece, Role, Texts};
+use crate::view::{CallView, Fault, Kind, Level, Piece, Role, Targets, Texts};
 
 const REQUEST: &str = r#"{"model":"dry-run","messages":[{"role":"system","content":"Answer briefly."},{"role":"user","content":"Good morning."}]}"#;
 const REPLY: &str = r#"{"id":"dry-run","object":"chat.completion","created":0,"model":"dry-run","choices":[{"index":0,"message":{"role":"assistant","content":"Good morning to you."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}}"#;
@@ -21,6 +21,32 @@ fn at(document: &str, pointer: &str) -> Option<String> {
     }
     let document: serde_json::Value = serde_json::from_str(document).ok()?;
     document.pointer(pointer).map(serde_json::Value::to_string)
+}
+
+/// Two targets, of which the second one is known in part.
+impl Targets for Canned {
+    fn count(&self) -> u32 {
+        2
+    }
+    fn name(&self, target: u32) -> String {
+        ["dry-run/dry-run", "dry-run/other"].get(target as usize).copied().unwrap_or_default().to_owned()
+    }
+    fn number(&self, target: u32, field: &str) -> Option<f64> {
+        match (field, target) {
+            ("weight", _) => Some(1.0),
+            ("in-flight", _) => Some(0.0),
+            ("estimated-tokens", _) => Some(9.0),
+            ("input-price" | "output-price", 0) => Some(1.0),
+            ("context-window", 0) => Some(128_000.0),
+            _ => None,
+        }
+    }
+    fn label(&self, _target: u32, _name: &str) -> Option<String> {
+        None
+    }
+    fn has(&self, _target: u32, capability: &str) -> bool {
+        matches!(capability, "healthy" | "tools" | "vision" | "json-schema" | "reasoning")
+    }
 }
 
 impl CallView for Canned {
@@ -99,6 +125,9 @@ impl CallView for Canned {
     }
     fn remaining_ms(&self) -> u64 {
         60_000
+    }
+    fn targets(&self) -> Option<&dyn Targets> {
+        Some(self)
     }
     fn has_reply(&self) -> bool {
         true

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest;
 use wasmtime::component::InstancePre;
 
-use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response};
+use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response, on_route};
 use crate::engine::Inner;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::hook::{Hook, HookSet};
@@ -25,6 +25,7 @@ pub(crate) struct Indices {
     pub(crate) about: Option<about::GuestIndices>,
     pub(crate) lifecycle: Option<lifecycle::GuestIndices>,
     pub(crate) on_request: Option<on_request::GuestIndices>,
+    pub(crate) on_route: Option<on_route::GuestIndices>,
     pub(crate) on_response: Option<on_response::GuestIndices>,
     pub(crate) on_delta: Option<on_delta::GuestIndices>,
     pub(crate) on_finish: Option<on_finish::GuestIndices>,
@@ -123,6 +124,7 @@ impl Indices {
             about: shape.about.then(|| about::GuestIndices::new(pre)).transpose()?,
             lifecycle: shape.lifecycle.then(|| lifecycle::GuestIndices::new(pre)).transpose()?,
             on_request: has(Hook::OnRequest).then(|| on_request::GuestIndices::new(pre)).transpose()?,
+            on_route: has(Hook::OnRoute).then(|| on_route::GuestIndices::new(pre)).transpose()?,
             on_response: has(Hook::OnResponse).then(|| on_response::GuestIndices::new(pre)).transpose()?,
             on_delta: has(Hook::OnDelta).then(|| on_delta::GuestIndices::new(pre)).transpose()?,
             on_finish: has(Hook::OnFinish).then(|| on_finish::GuestIndices::new(pre)).transpose()?,

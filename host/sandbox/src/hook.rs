@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hook {
     OnRequest,
+    OnRoute,
     OnResponse,
     OnDelta,
     OnFinish,
@@ -14,12 +15,14 @@ pub enum Hook {
 
 impl Hook {
     /// In the order in which a call meets them.
-    pub const ALL: [Hook; 5] = [Hook::OnRequest, Hook::OnResponse, Hook::OnDelta, Hook::OnFinish, Hook::OnComplete];
+    pub const ALL: [Hook; 6] =
+        [Hook::OnRequest, Hook::OnRoute, Hook::OnResponse, Hook::OnDelta, Hook::OnFinish, Hook::OnComplete];
 
     /// The interface's and function's name, and the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Hook::OnRequest => "on-request",
+            Hook::OnRoute => "on-route",
             Hook::OnResponse => "on-response",
             Hook::OnDelta => "on-delta",
             Hook::OnFinish => "on-finish",
@@ -38,6 +41,7 @@ impl Hook {
             Hook::OnDelta => 4,
             Hook::OnFinish => 8,
             Hook::OnComplete => 16,
+            Hook::OnRoute => 32,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The host's side of `call`, `reply` and `host`: caps what a guest hands over, and forwards.
+//! The host's side of `call`, `reply`, `targets` and `host`: caps what a guest hands over, and forwards.
 //!
 //! What a function means is the view's business; here is only what protects the host from a guest.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::bindings::imports::{call, host, reply, text, types};
+use crate::bindings::imports::{call, host, reply, targets, text, types};
 use crate::state::State;
 use crate::view;
 
@@ -197,6 +197,21 @@ impl reply::Host for State {
     }
     fn outcome(&mut self) -> Answer<Option<String>> {
         self.outcome_of_call()
+    }
+}
+
+impl targets::Host for State {
+    fn name(&mut self, target: u32) -> Answer<String> {
+        Ok(self.targets("name", target)?.name(target))
+    }
+    fn number(&mut self, target: u32, field: String) -> Answer<Option<f64>> {
+        Ok(self.targets("number", target)?.number(target, &field))
+    }
+    fn label(&mut self, target: u32, name: String) -> Answer<Option<String>> {
+        Ok(self.targets("label", target)?.label(target, &name))
+    }
+    fn has(&mut self, target: u32, capability: String) -> Answer<bool> {
+        Ok(self.targets("has", target)?.has(target, &capability))
     }
 }
 

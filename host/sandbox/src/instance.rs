@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
-use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response};
+use crate::bindings::hooks::{about, lifecycle, on_complete, on_delta, on_finish, on_request, on_response, on_route};
 use crate::clock::{Failure, guarded, on_tick};
 use crate::component::Component;
 use crate::engine::Inner;
@@ -31,6 +31,7 @@ pub(crate) struct Guests {
     pub(crate) about: Option<about::Guest>,
     pub(crate) lifecycle: Option<lifecycle::Guest>,
     pub(crate) on_request: Option<on_request::Guest>,
+    pub(crate) on_route: Option<on_route::Guest>,
     pub(crate) on_response: Option<on_response::Guest>,
     pub(crate) on_delta: Option<on_delta::Guest>,
     pub(crate) on_finish: Option<on_finish::Guest>,
@@ -166,6 +167,7 @@ impl Guests {
             about: indices.about.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             lifecycle: indices.lifecycle.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_request: indices.on_request.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
+            on_route: indices.on_route.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_response: indices.on_response.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_delta: indices.on_delta.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,
             on_finish: indices.on_finish.as_ref().map(|found| found.load(&mut *store, instance)).transpose()?,

@@ -40,5 +40,5 @@ pub use load::Spec;
 pub use manifest::{Manifest, WantedGrant};
 pub use plugin::{Completed, Counters, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Plugin, Ran};
 pub use shape::INTERFACE_VERSION;
-pub use verdict::{DeltaVerdict, Denial, RequestVerdict, ResponseVerdict, Window};
-pub use view::{CallView, Fault, Kind, Level, Piece, Role, Texts};
+pub use verdict::{DeltaVerdict, Denial, RequestVerdict, ResponseVerdict, RouteVerdict, Window};
+pub use view::{CallView, Fault, Kind, Level, Piece, Role, Targets, Texts};

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::plugin::Plugin;
 use crate::state::Common;
 use crate::verdict::{self, Window};
-use crate::view::Kind;
+use crate::view::{Kind, Targets};
 
 /// How a component is to be used.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +167,12 @@ async fn run_canned(instance: &mut Instance, hook: Hook, deadline: Instant) -> R
             let Some(guest) = &guests.on_request else { return Ok(None) };
             let given = guarded(ticker, deadline, guest.call_on_request(store)).await?;
             Ok(given.ok().and_then(|given| verdict::request(given).err()))
+        }
+        Hook::OnRoute => {
+            let Some(guest) = &guests.on_route else { return Ok(None) };
+            let count = Canned.count();
+            let given = guarded(ticker, deadline, guest.call_on_route(store, count)).await?;
+            Ok(given.ok().and_then(|given| verdict::route(given, count).err()))
         }
         Hook::OnResponse => {
             let Some(guest) = &guests.on_response else { return Ok(None) };

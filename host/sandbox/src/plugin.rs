@@ -19,8 +19,8 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::pool::Pool;
 use crate::state::Common;
-use crate::verdict::{self, DeltaVerdict, RequestVerdict, ResponseVerdict, Window};
-use crate::view::CallView;
+use crate::verdict::{self, DeltaVerdict, RequestVerdict, ResponseVerdict, RouteVerdict, Window};
+use crate::view::{CallView, Targets};
 
 /// What a hook came to.
 pub struct Ran<V> {
@@ -181,6 +181,23 @@ impl Plugin {
         self.end(active, ended, verdict::request)
     }
 
+    /// As [`Plugin::on_request`], on a view that has targets.
+    pub async fn on_route(&self, view: Box<dyn CallView>) -> Ran<RouteVerdict> {
+        let count = view.targets().map_or(0, Targets::count);
+        let mut active = match self.begin(Hook::OnRoute, view, self.limits.wall).await {
+            Ok(active) => active,
+            Err(refused) => return refused.into(),
+        };
+        let instance = &mut active.instance;
+        let ended = match &instance.guests.on_route {
+            Some(guest) => {
+                guarded(&self.sandbox.0.ticker, active.deadline, guest.call_on_route(&mut instance.store, count)).await
+            }
+            None => Err(not_exported(Hook::OnRoute)),
+        };
+        self.end(active, ended, |given| verdict::route(given, count))
+    }
+
     /// As [`Plugin::on_request`].
     pub async fn on_response(&self, view: Box<dyn CallView>) -> Ran<ResponseVerdict> {
         let mut active = match self.begin(Hook::OnResponse, view, self.limits.wall).await {
@@ -319,7 +336,7 @@ impl Plugin {
         &self,
         mut active: Active<'_>,
         ended: Result<Result<W, types::Fault>, Failure>,
-        check: fn(W) -> Result<V, String>,
+        check: impl FnOnce(W) -> Result<V, String>,
     ) -> Ran<V> {
         let view = active.instance.store.data_mut().end();
         let hook = active.hook;

@@ -7,7 +7,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, InstancePre};
 
-use crate::bindings::hooks::{lifecycle, on_delta, on_request, on_response};
+use crate::bindings::hooks::{lifecycle, on_delta, on_request, on_response, on_route};
 use crate::bindings::imports::types;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::hook::{Hook, HookSet};
@@ -21,7 +21,7 @@ const ABOUT: &str = "about";
 const LIFECYCLE: &str = "lifecycle";
 
 /// What a guest may import from our namespace, function by function. A test holds it against the interface definition.
-pub(crate) const OFFERED: [(&str, &[&str]); 6] = [
+pub(crate) const OFFERED: [(&str, &[&str]); 7] = [
     ("types", &[]),
     ("text", &[]),
     (
@@ -70,6 +70,7 @@ pub(crate) const OFFERED: [(&str, &[&str]); 6] = [
             "outcome",
         ],
     ),
+    ("targets", &["name", "number", "label", "has"]),
     ("host", &["log", "now-ms", "random", "count", "digest"]),
     ("kv", &["get", "set", "delete", "increment", "swap"]),
 ];
@@ -317,6 +318,7 @@ fn same_type(interface: &str, found: &ComponentFunc, pre: &InstancePre<State>) -
         ABOUT => found.typecheck::<(), (String,)>(cx),
         LIFECYCLE => found.typecheck::<(&str,), (Result<Option<Vec<String>>, lifecycle::Fault>,)>(cx),
         "on-request" => found.typecheck::<(), (Result<on_request::Verdict, types::Fault>,)>(cx),
+        "on-route" => found.typecheck::<(u32,), (Result<on_route::Verdict, types::Fault>,)>(cx),
         "on-response" => found.typecheck::<(), (Result<on_response::Verdict, types::Fault>,)>(cx),
         "on-delta" => found.typecheck::<(&on_delta::Window,), (Result<on_delta::Verdict, types::Fault>,)>(cx),
         "on-finish" => found.typecheck::<(), (Result<(), types::Fault>,)>(cx),

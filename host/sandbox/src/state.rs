@@ -11,7 +11,7 @@ use crate::canned::Canned;
 use crate::hook::Hook;
 use crate::kv::Grants;
 use crate::limits::Account;
-use crate::view::CallView;
+use crate::view::{CallView, Targets};
 
 /// Handles of WASI resources (streams, pollables) that an instance may hold.
 const MAX_RESOURCES: usize = 1024;
@@ -143,6 +143,21 @@ impl State {
                 "`reply.{name}` was called outside `on-response` and `on-finish`, where there is no reply"
             )),
         }
+    }
+
+    /// What could serve the call, for function `name` of interface `targets`; an error outside `on-route`, and for a target that is not
+    /// there.
+    pub(crate) fn targets(&mut self, name: &str, target: u32) -> wasmtime::Result<&dyn Targets> {
+        if self.hook != Some(Hook::OnRoute) {
+            return Err(wasmtime::format_err!(
+                "`targets.{name}` was called outside `on-route`, where there are no targets"
+            ));
+        }
+        let targets = self.view.targets();
+        let count = targets.map_or(0, Targets::count);
+        targets.filter(|_| target < count).ok_or_else(|| {
+            wasmtime::format_err!("`targets.{name}` was asked for target {target}; this call has {count}, from 0")
+        })
     }
 
     /// How the call ended: known in `on-finish`, reply or not.

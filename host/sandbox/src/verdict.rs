@@ -1,6 +1,6 @@
 //! Verdicts as the gateway sees them: already checked, so that nothing a guest says can break a header, a log line or a status.
 
-use crate::bindings::hooks::{on_delta, on_request, on_response};
+use crate::bindings::hooks::{on_delta, on_request, on_response, on_route};
 use crate::bindings::imports::types;
 use crate::host;
 use crate::manifest::printable;
@@ -12,6 +12,7 @@ const MAX_HEADERS: usize = 16;
 const MAX_HEADER_NAME: usize = 64;
 const MAX_HEADER_VALUE: usize = 1 << 10;
 const MAX_TARGET: usize = 256;
+const MAX_REASON: usize = 256;
 
 /// A refusal of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,18 @@ pub enum RequestVerdict {
     Deny(Denial),
     /// A canonical reply; not checked to be JSON.
     Answer(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteVerdict {
+    Pass,
+    Order {
+        /// Each below the count of targets, none twice; empty where none may serve the call.
+        targets: Vec<usize>,
+        /// At most 256 bytes without control characters.
+        reason: String,
+    },
+    Deny(Denial),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +100,26 @@ pub(crate) fn request(verdict: on_request::Verdict) -> Result<RequestVerdict, St
         on_request::Verdict::Deny(given) => RequestVerdict::Deny(denial(given)?),
         on_request::Verdict::Answer(reply) => RequestVerdict::Answer(reply),
     })
+}
+
+/// `count`: how many targets there are.
+pub(crate) fn route(verdict: on_route::Verdict, count: u32) -> Result<RouteVerdict, String> {
+    let order = match verdict {
+        on_route::Verdict::Pass => return Ok(RouteVerdict::Pass),
+        on_route::Verdict::Deny(given) => return Ok(RouteVerdict::Deny(denial(given)?)),
+        on_route::Verdict::Order(order) => order,
+    };
+    let mut seen = vec![false; count as usize];
+    let mut targets = Vec::with_capacity(order.targets.len().min(seen.len()));
+    for target in order.targets {
+        match seen.get_mut(target as usize) {
+            None => return Err(format!("target {target} is not there: this call has {count}, from 0")),
+            Some(true) => return Err(format!("target {target} is named twice")),
+            Some(named) => *named = true,
+        }
+        targets.push(target as usize);
+    }
+    Ok(RouteVerdict::Order { targets, reason: printable(&order.reason, MAX_REASON) })
 }
 
 pub(crate) fn response(verdict: on_response::Verdict) -> Result<ResponseVerdict, String> {

@@ -1,4 +1,4 @@
-//! What a plugin may ask about its call: the host's side of the `call` and `reply` interfaces.
+//! What a plugin may ask about its call: the host's side of the `call`, `reply` and `targets` interfaces.
 //!
 //! The gateway implements this over its call; the sandbox only forwards. A view moves into the instance's store for one hook and comes
 //! back with the verdict, so it owns what it needs and is `Send`. Transactions (begin, commit, roll back) are the gateway's business and
@@ -60,6 +60,16 @@ pub enum Level {
     Error,
 }
 
+/// The host's side of the `targets` interface; what a function means and which names it knows is said there. Every `target` asked for is
+/// below `count`.
+pub trait Targets: Send + Sync {
+    fn count(&self) -> u32;
+    fn name(&self, target: u32) -> String;
+    fn number(&self, target: u32, field: &str) -> Option<f64>;
+    fn label(&self, target: u32, name: &str) -> Option<String>;
+    fn has(&self, target: u32, capability: &str) -> bool;
+}
+
 /// The call that a hook speaks of. Every method must be quick and must not block; what it costs counts against the hook's time.
 pub trait CallView: Send {
     fn id(&self) -> String;
@@ -89,6 +99,11 @@ pub trait CallView: Send {
     fn tag(&mut self, key: String, value: String) -> Result<(), Fault>;
     fn tagged(&self, key: &str) -> Option<String>;
     fn remaining_ms(&self) -> u64;
+
+    /// What could serve the call: asked within `on-route` only. Without any the hook runs as one that has nothing to choose from.
+    fn targets(&self) -> Option<&dyn Targets> {
+        None
+    }
 
     /// Whether there is a reply to ask. Where there is none the sandbox asks no other function of the reply but its outcome: it traps in
     /// `on-response`, and in `on-finish` it answers for the view that nothing is there. In all other hooks `reply` traps anyway.

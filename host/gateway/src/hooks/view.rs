@@ -14,10 +14,11 @@ use http::HeaderMap;
 use sluice_dialect::Dialect;
 use sluice_dialect::document::{Checkpoint, Document, EditError};
 use sluice_dialect::usage::Usage;
-use sluice_sandbox::{CallView, Fault, Hook, Level, Texts};
+use sluice_sandbox::{CallView, Fault, Hook, Level, Targets, Texts};
 
 use super::edit;
 use super::pieces::texts;
+use super::route::Offers;
 use crate::config::CREDENTIALS;
 use crate::governance::keys::Caller;
 use crate::observe::record::Outcome;
@@ -114,6 +115,8 @@ pub struct CallState {
     pub headers: Arc<HeaderMap>,
     pub request: Document,
     pub reply: Option<ReplyView>,
+    /// What could serve the call, while it is routed.
+    pub targets: Option<Offers>,
     pub reply_headers: Vec<(String, String)>,
     /// The head of the reply is out: no header can be set any more.
     pub head_sent: bool,
@@ -143,6 +146,7 @@ impl CallState {
             headers: seed.headers,
             request: seed.dialect.request_document(seed.body, seed.max),
             reply: None,
+            targets: None,
             reply_headers: Vec::new(),
             head_sent: false,
             tags: Vec::new(),
@@ -217,9 +221,7 @@ impl CallState {
         self.open()?;
         match &self.current {
             Some((_, Hook::OnRequest)) => Ok(()),
-            _ => {
-                Err(Fault::Invalid("the request can be changed only within on-request: the provider has had it".into()))
-            }
+            _ => Err(Fault::Invalid("the request can be changed only within on-request".into())),
         }
     }
 
@@ -413,6 +415,10 @@ impl CallView for CallState {
 
     fn remaining_ms(&self) -> u64 {
         self.deadline.saturating_duration_since(Instant::now()).as_millis() as u64
+    }
+
+    fn targets(&self) -> Option<&dyn Targets> {
+        self.targets.as_ref().map(|targets| targets as &dyn Targets)
     }
 
     fn has_reply(&self) -> bool {

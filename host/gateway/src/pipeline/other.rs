@@ -69,7 +69,8 @@ async fn read(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Repl
 /// Refuses a call that a plugin of the chain is to guard and cannot read.
 fn unseen(chain: &Chain, operation: &str) -> Result<(), Failure> {
     let blind = |entry: &&Arc<Entry>| {
-        entry.on_error == OnError::Closed && (entry.has(Hook::OnRequest) || entry.reads_replies())
+        let guards = entry.has(Hook::OnRequest) || entry.has(Hook::OnRoute) || entry.reads_replies();
+        entry.on_error == OnError::Closed && guards
     };
     let Some(entry) = chain.entries.iter().find(blind) else { return Ok(()) };
     let name = &entry.name;

@@ -114,6 +114,7 @@ pub struct Chain {
     /// Names from `plugins.required` that are not live; calls are refused while any is listed.
     pub missing: Vec<String>,
     request_hooks: bool,
+    route_hooks: bool,
     reply_hooks: bool,
     finish_hooks: bool,
     complete_hooks: bool,
@@ -135,6 +136,7 @@ impl Chain {
     ) -> Chain {
         entries.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.name.cmp(&b.name)));
         let request_hooks = entries.iter().any(|entry| entry.has(Hook::OnRequest));
+        let route_hooks = entries.iter().any(|entry| entry.has(Hook::OnRoute));
         let reply_hooks = entries.iter().any(|entry| entry.reads_replies());
         let finish_hooks = entries.iter().any(|entry| entry.has(Hook::OnFinish));
         let complete_hooks = entries.iter().any(|entry| entry.has(Hook::OnComplete));
@@ -147,6 +149,7 @@ impl Chain {
             entries,
             missing,
             request_hooks,
+            route_hooks,
             reply_hooks,
             finish_hooks,
             complete_hooks,
@@ -189,6 +192,11 @@ impl Chain {
 
     pub fn has_request_hooks(&self) -> bool {
         self.request_hooks
+    }
+
+    /// Whether [`hooks::route`](crate::hooks::route) has anything to run.
+    pub fn has_route_hooks(&self) -> bool {
+        self.route_hooks
     }
 
     pub fn has_reply_hooks(&self) -> bool {

@@ -103,7 +103,7 @@ fn a_finish_that_misbehaves_costs_one_instance() {
             assert_eq!(Probe::back(ran.view).attempt, attempt);
             assert!(plugin.on_finish(Probe::new(0)).await.fresh);
         }
-        assert_eq!(plugin.counters().hooks, [0, 0, 0, 6, 0]);
+        assert_eq!(plugin.counters().hooks, [0, 0, 0, 0, 6, 0]);
     });
 }
 
@@ -152,7 +152,7 @@ fn a_batch_beyond_its_bounds_reaches_no_guest() {
             assert!(error.message.contains("at most 256"), "{error}");
             assert!(done.counts.is_empty());
         }
-        assert_eq!(plugin.counters().hooks, [0, 0, 0, 0, 1]);
+        assert_eq!(plugin.counters().hooks, [0, 0, 0, 0, 0, 1]);
     });
 }
 

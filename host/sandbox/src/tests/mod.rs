@@ -9,6 +9,7 @@ mod guests;
 mod loading;
 mod native;
 mod probe;
+mod route;
 mod shapes;
 mod timing;
 

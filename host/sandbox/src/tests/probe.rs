@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::canned::Canned;
-use crate::{CallView, Fault, Level, Texts};
+use crate::{CallView, Fault, Level, Targets, Texts};
 
 pub(crate) struct Probe {
     pub(crate) attempt: u32,
@@ -104,6 +104,9 @@ impl CallView for Probe {
     }
     fn remaining_ms(&self) -> u64 {
         Canned.remaining_ms()
+    }
+    fn targets(&self) -> Option<&dyn Targets> {
+        Some(&Canned)
     }
     fn has_reply(&self) -> bool {
         self.replied

@@ -21,11 +21,14 @@ fn every_hook_in_its_own_shape_is_found() {
     let component = compile(&dummy(
         &[WIT],
         "import sluice:plugin/call@0.1.0; import sluice:plugin/reply@0.1.0; import sluice:plugin/host@0.1.0;
-         export sluice:plugin/about@0.1.0; export sluice:plugin/lifecycle@0.1.0; export sluice:plugin/on-request@0.1.0;
+         import sluice:plugin/targets@0.1.0; export sluice:plugin/on-route@0.1.0; export sluice:plugin/about@0.1.0; export sluice:plugin/lifecycle@0.1.0; export sluice:plugin/on-request@0.1.0;
          export sluice:plugin/on-response@0.1.0; export sluice:plugin/on-delta@0.1.0; export sluice:plugin/on-finish@0.1.0;
          export sluice:plugin/on-complete@0.1.0; import sluice:plugin/kv@0.1.0;",
     ));
-    assert_eq!(component.hooks().names(), ["on-request", "on-response", "on-delta", "on-finish", "on-complete"]);
+    assert_eq!(
+        component.hooks().names(),
+        ["on-request", "on-route", "on-response", "on-delta", "on-finish", "on-complete"]
+    );
     assert!(component.has_about() && component.has_lifecycle() && !component.uses_wasi());
     assert!(component.imports().iter().any(|name| name == "sluice:plugin/call@0.1.0"));
     for hook in Hook::ALL {
@@ -61,7 +64,7 @@ fn half_a_hook_is_refused() {
         LoadErrorKind::Export,
         &[ON_REQUEST, "without its function `on-request`"],
     );
-    for hook in ["on-finish", "on-complete"] {
+    for hook in ["on-route", "on-finish", "on-complete"] {
         let at = WIT.find(&format!("  {hook}: func(")).unwrap();
         let end = at + WIT[at..].find(';').unwrap() + 1;
         let half = format!("{}{}", &WIT[..at], &WIT[end..]);
@@ -86,6 +89,9 @@ fn another_record_or_variant_is_refused_by_its_export() {
     for (hook, from, to) in [
         ("on-finish", "on-finish: func() -> result<_, fault>;", "on-finish: func(late: bool) -> result<_, fault>;"),
         ("on-finish", "on-finish: func() -> result<_, fault>;", "on-finish: func() -> result<u32, fault>;"),
+        ("on-route", "on-route: func(count: u32)", "on-route: func(count: u64)"),
+        ("on-route", "targets: list<u32>", "targets: list<u64>"),
+        ("on-route", "    order(order),", "    order(order), later,"),
         ("on-complete", "batch: list<string>", "batch: list<list<u8>>"),
         ("on-complete", "batch: list<string>", "batch: string"),
     ] {
