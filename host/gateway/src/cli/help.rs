@@ -101,7 +101,8 @@ Exit codes:
 
 /// Below `sluice tail --help`.
 pub const TAIL: &str = "\
-Each line: time (UTC), ending and status, model and target, tokens in>out, total time, Sluice's own part of it, receipt, key, error.
+Each line: time (UTC), ending and status, model and target, tokens in>out, total time, Sluice's own part of it, receipt, key, earlier
+attempts with their reasons, error.
 
 Examples:
   sluice tail

@@ -118,10 +118,21 @@ fn line(call: &Value) -> String {
     if let Some(key) = call["key"].as_str() {
         out.push_str(&format!(" key {}", clean(key)));
     }
+    let list = call["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for before in list.iter().rev().skip(1).rev() {
+        out.push_str(&clean(&format!(" after {}", attempt(before))));
+    }
     if let Some(error) = call["error"].as_str() {
         out.push_str(&format!(" {}: {}", text(call, "blame"), clean(error)));
     }
     out
+}
+
+/// An attempt that failed before another one was made: target, key and why.
+fn attempt(attempt: &Value) -> String {
+    let key = attempt["key"].as_str().map_or_else(String::new, |key| format!(" key={key}"));
+    let reason = attempt["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!("{}/{}{key} {}{reason}", text(attempt, "provider"), text(attempt, "model"), text(attempt, "class"))
 }
 
 /// The model as asked for and, where it is another, the target.
@@ -155,6 +166,12 @@ mod tests {
             line(&call),
             "09:09:51Z ok 200             fast -> llama/llama-3 (attempt 2) (stream)        12>3   812 ms   143 us [pii on-request=edit] key search"
         );
+        let targets = json!([
+            { "provider": "openai", "model": "x", "key": "main", "class": "rate-limited", "ms": 1.5, "reason": "slow\ndown" },
+            { "provider": "llama", "model": "y", "class": "ok", "ms": 2.0 },
+        ]);
+        let retried = json!({ "outcome": "ok", "status": 200, "model": "fast", "attempts": 2, "targets": targets });
+        assert!(line(&retried).ends_with(" after openai/x key=main rate-limited (slow down)"), "{}", line(&retried));
         let refused = json!({ "ts": 0, "outcome": "refused", "status": 404, "model": "a\u{1b}[2J\nb", "attempts": 0, "us": 90, "blame": "client", "error": "No such model." });
         let text = line(&refused);
         assert!(text.ends_with("client: No such model.") && text.contains("a [2J b"), "{text}");

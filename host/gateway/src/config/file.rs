@@ -61,6 +61,8 @@ pub(super) struct Server {
     pub(super) limits: ServerLimits,
     /// Whether replies carry `x-sluice-plugins`, the receipt of the plugins that ran.
     pub(super) plugin_header: bool,
+    /// Whether replies carry `x-sluice-attempts`: each attempt's target, name of the provider's key, ending and time.
+    pub(super) attempts_header: bool,
 }
 
 impl Default for Server {
@@ -75,6 +77,7 @@ impl Default for Server {
             max_connections: 16_384,
             limits: ServerLimits::default(),
             plugin_header: false,
+            attempts_header: false,
         }
     }
 }

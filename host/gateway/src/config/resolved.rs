@@ -92,6 +92,7 @@ pub struct Server {
     pub max_connections: usize,
     pub limits: ServerLimits,
     pub plugin_header: bool,
+    pub attempts_header: bool,
 }
 
 /// Sizes in bytes.

@@ -13,6 +13,9 @@ use super::record::{Attempt, Outcome, Record};
 /// The longest message or detail of a failure, bytes.
 const MAX_TEXT: usize = 2048;
 
+/// How many targets that were left out are told of: a route may have hundreds, and a document goes to every log.
+const MAX_SKIPPED: usize = 16;
+
 /// A field's name as it stands in the document. Names are ours and need no escape.
 macro_rules! field {
     ($name:literal) => {
@@ -38,7 +41,14 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
         quoted(out, field!("upstream_model"), &record.last.model);
     }
     caller(out, record);
+    if let Some(route) = &record.route {
+        quoted(out, field!("route"), route);
+    }
+    if record.session {
+        out.extend_from_slice(b",\"session\":true");
+    }
     attempts(out, record);
+    skipped(out, record);
     number(out, field!("us"), total.as_micros() as u64);
     if let Some(overhead) = record.overhead(total) {
         number(out, field!("overhead_us"), overhead.as_micros() as u64);
@@ -106,7 +116,26 @@ fn one(out: &mut Vec<u8>, before: &str, attempt: &Attempt) {
     word(out, field!("class"), attempt.class.as_str());
     out.extend_from_slice(field!("ms").as_bytes());
     thousandths(out, attempt.waited.as_micros() as u64);
+    if !attempt.target.is_empty() {
+        quoted(out, field!("target"), &attempt.target);
+    }
+    if !attempt.reason.is_empty() {
+        quoted(out, field!("reason"), &attempt.reason);
+    }
     out.push(b'}');
+}
+
+fn skipped(out: &mut Vec<u8>, record: &Record) {
+    let mut before = ",\"skipped\":[{\"target\":";
+    for skipped in record.skipped.iter().take(MAX_SKIPPED) {
+        quoted(out, before, &skipped.target);
+        quoted(out, field!("reason"), cut(&skipped.reason, MAX_TEXT));
+        out.push(b'}');
+        before = ",{\"target\":";
+    }
+    if !record.skipped.is_empty() {
+        out.push(b']');
+    }
 }
 
 fn tokens(out: &mut Vec<u8>, usage: &Usage) {

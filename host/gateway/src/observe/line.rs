@@ -37,9 +37,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
     if !record.last.provider.is_empty() {
         let _ = write!(out, " -> {}/{}", record.last.provider, clean(&record.last.model));
     }
-    if record.attempts > 1 {
-        let _ = write!(out, "  {} attempts", record.attempts);
-    }
+    attempts(out, record);
     if let Some(usage) = &record.usage {
         let input = usage.input + usage.cache_read + usage.cache_write;
         let _ = write!(out, "  {input}+{} tokens", usage.output + usage.reasoning);
@@ -58,6 +56,20 @@ pub fn write(out: &mut Vec<u8>, record: &Record, outcome: Outcome, total: Durati
         }
     }
     let _ = write!(out, "  {}", record.id);
+}
+
+/// The route, and the attempts that failed before the last one.
+fn attempts(out: &mut Vec<u8>, record: &Record) {
+    if let Some(route) = &record.route {
+        let _ = write!(out, "  route {route}");
+    }
+    let mut before = "  after ";
+    for attempt in &record.earlier {
+        let key = attempt.key.as_deref().map(|key| format!(" key={key}")).unwrap_or_default();
+        let (provider, model, class) = (&attempt.provider, clean(&attempt.model), attempt.class.as_str());
+        let _ = write!(out, "{before}{provider}/{model}{key} {class}");
+        before = ", ";
+    }
 }
 
 fn receipt(out: &mut Vec<u8>, record: &Record) {

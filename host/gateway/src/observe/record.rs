@@ -9,7 +9,15 @@ use sluice_dialect::hub::Losses;
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::Hook;
 
+use super::document::cut;
 use crate::governance::keys::Caller;
+use crate::routing::Skipped;
+
+/// The longest reason of an attempt, bytes.
+const MAX_REASON: usize = 200;
+
+/// The longest `x-sluice-attempts`, bytes.
+const MAX_HEADER: usize = 1024;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +148,34 @@ pub struct Attempt {
     pub class: Class,
     /// Time that was spent waiting for the provider.
     pub waited: Duration,
+    /// The name under which the target's health and counters are kept; empty where nothing is (the demo provider).
+    pub target: Arc<str>,
+    /// Why it failed, for operators: short, never a secret; empty where it did not.
+    pub reason: String,
+}
+
+impl Attempt {
+    /// The provider failed it: how, and why in few words.
+    pub fn failed(&mut self, failure: &Failure) {
+        if failure.blame != Blame::Provider {
+            return;
+        }
+        self.class = Class::of(failure, self.status);
+        let code = failure.code.as_deref().unwrap_or_default();
+        let why = if failure.detail.is_empty() { &failure.message } else { &failure.detail };
+        let why = why.lines().next().unwrap_or_default();
+        self.reason = if code.is_empty() { why.to_owned() } else { format!("{code}: {why}") };
+        self.reason.truncate(cut(&self.reason, MAX_REASON).len());
+    }
+
+    /// `provider/model key=name class 12ms`.
+    fn tell(&self, out: &mut String) {
+        let class = if self.class == Class::Unfinished { "begun" } else { self.class.as_str() };
+        let key = self.key.as_deref().map(|key| format!(" key={key}")).unwrap_or_default();
+        let model = if self.model.is_empty() { "" } else { "/" };
+        let ms = self.waited.as_millis();
+        out.push_str(&format!("{}{model}{}{key} {class} {ms}ms", self.provider, self.model));
+    }
 }
 
 /// Everything that is told of a call. Never a text of a request or reply, never a secret.
@@ -161,6 +197,12 @@ pub struct Record {
     pub last: Attempt,
     /// Those before it.
     pub earlier: Vec<Attempt>,
+    /// The configured route by which the call went; `None` where its model is named itself.
+    pub route: Option<Arc<str>>,
+    /// Targets that were left out; bounded by what the configuration names.
+    pub skipped: Vec<Skipped>,
+    /// The call belongs to a session, which kept it on its target or key where it could.
+    pub session: bool,
     pub status: u16,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
@@ -183,9 +225,7 @@ pub struct Record {
 impl Record {
     /// The call fails for good: what that says of the last attempt.
     pub fn fail(&mut self, failure: &Failure) {
-        if failure.blame == Blame::Provider {
-            self.last.class = Class::of(failure, self.last.status);
-        }
+        self.last.failed(failure);
         self.failure = Some(failure.clone());
     }
 
@@ -236,5 +276,63 @@ impl Record {
             ));
         }
         out
+    }
+
+    /// The `x-sluice-attempts` header: `provider/model key=name class milliseconds` of each attempt in their order, parted by `; `. The last
+    /// one of a stream, whose end is not known when its head goes out, is `begun`. `None` where no provider was asked. Cut at
+    /// [`MAX_HEADER`] bytes; what is no visible ASCII becomes `?`.
+    pub fn attempts_header(&self) -> Option<String> {
+        if self.attempts == 0 {
+            return None;
+        }
+        let mut out = String::new();
+        for attempt in self.earlier.iter().chain([&self.last]) {
+            if !out.is_empty() {
+                out.push_str("; ");
+            }
+            attempt.tell(&mut out);
+        }
+        out.truncate(cut(&out, MAX_HEADER).len());
+        Some(out.chars().map(|letter| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' }).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn attempt(model: &str, class: Class) -> Attempt {
+        Attempt {
+            provider: "openai".into(),
+            model: model.into(),
+            class,
+            waited: Duration::from_micros(12_700),
+            ..Attempt::default()
+        }
+    }
+
+    #[test]
+    fn the_header_names_every_attempt_and_stays_one_short_line() {
+        assert_eq!(Record::default().attempts_header(), None);
+        let first = Attempt { key: Some("main".into()), ..attempt("gpt-4o", Class::RateLimited) };
+        let mut record =
+            Record { attempts: 2, earlier: vec![first], last: attempt("x", Class::Unfinished), ..Record::default() };
+        let expected = "openai/gpt-4o key=main rate-limited 12ms; openai/x begun 12ms";
+        assert_eq!(record.attempts_header().unwrap(), expected);
+        record.last = attempt(&"\u{e9}\n".repeat(900), Class::Ok);
+        let header = record.attempts_header().unwrap();
+        assert!(header.len() <= MAX_HEADER && header.is_ascii() && !header.contains(char::is_control), "{header}");
+    }
+
+    #[test]
+    fn a_reason_is_short_and_only_of_the_providers_failures() {
+        let mut attempt = attempt("x", Class::Unfinished);
+        attempt.failed(&Failure::invalid("bad", "No."));
+        assert_eq!((attempt.class, attempt.reason.as_str()), (Class::Unfinished, ""));
+        attempt.failed(&Failure::timeout("headers_timeout", "Late.").with_detail("10 s\nmore"));
+        assert_eq!((attempt.class, attempt.reason.as_str()), (Class::Timeout, "headers_timeout: 10 s"));
+        attempt.failed(&Failure::bad_gateway("reset", "\u{d55c}".repeat(500)));
+        assert!(attempt.reason.len() <= MAX_REASON && attempt.reason.starts_with("reset: \u{d55c}"));
     }
 }

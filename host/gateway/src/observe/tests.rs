@@ -24,6 +24,8 @@ fn usual() -> Record {
             status: 200,
             class: Class::Ok,
             waited: Duration::from_millis(2),
+            target: "openai/gpt-4o-mini".into(),
+            ..Attempt::default()
         },
         status: 200,
         usage: Some(Usage { input: 300, output: 200, ..Usage::default() }),

@@ -16,7 +16,10 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// What the target could not be told of the request.
 const LOST: HeaderName = HeaderName::from_static("x-sluice-lost");
 
-/// Its longest value, bytes.
+/// Where the call was tried, with which key and how that went.
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
+
+/// The longest list of what was lost, bytes.
 const MAX_LOST: usize = 1024;
 
 /// What took the time until now, in milliseconds: `sluice`, everything but waiting for others, and `upstream`, waiting for the provider.
@@ -42,7 +45,7 @@ pub fn head(settle: &Settle, provider: Option<&HeaderMap>, content_type: &'stati
     if settle.core().config.demo {
         out.insert("x-sluice-demo", HeaderValue::from_static("echo"));
     }
-    plugin_headers(settle, &mut out);
+    own_headers(settle, &mut out);
     if settle.record.tell_losses && !settle.record.lost.is_empty() {
         out.extend(lost(&settle.record.lost).map(|value| (LOST, value)));
     }
@@ -57,7 +60,8 @@ fn lost(names: &[String]) -> Option<HeaderValue> {
     HeaderValue::try_from(plain.collect::<String>()).ok()
 }
 
-fn plugin_headers(settle: &Settle, out: &mut HeaderMap) {
+/// What plugins set, and what the operator wants to be told of the call.
+fn own_headers(settle: &Settle, out: &mut HeaderMap) {
     if let Some(state) = &settle.state {
         extend(out, &state.reply_headers);
     }
@@ -66,6 +70,11 @@ fn plugin_headers(settle: &Settle, out: &mut HeaderMap) {
         && let Ok(value) = HeaderValue::try_from(settle.record.receipt_header())
     {
         out.insert("x-sluice-plugins", value);
+    }
+    if settle.core().config.server.attempts_header {
+        out.extend(
+            settle.record.attempts_header().and_then(|text| Some((ATTEMPTS, HeaderValue::try_from(text).ok()?))),
+        );
     }
 }
 
@@ -98,7 +107,7 @@ pub fn refuse(mut settle: Settle, failure: &Failure) -> Reply {
         // The client's own retries cannot mend a failing policy or gateway.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
-    plugin_headers(&settle, &mut headers);
+    own_headers(&settle, &mut headers);
     extend(&mut headers, &failure.headers);
     headers.extend(timing(&settle, Duration::ZERO).map(|timing| (SERVER_TIMING, timing)));
     let body = ReplyBody::whole(settle.record.dialect.api().write_error(failure, &settle.record.id));

@@ -44,6 +44,7 @@ impl Context<'_> {
             max_connections: server.max_connections as usize,
             limits: self.limits(&server.limits, at.key("limits")),
             plugin_header: server.plugin_header,
+            attempts_header: server.attempts_header,
         }
     }
 

@@ -8,6 +8,7 @@ use sluice_sandbox::Hook;
 use super::super::record::{Class, Stamp};
 use super::*;
 use crate::governance::keys::Caller;
+use crate::routing::Skipped;
 
 const SCHEMA: &str = include_str!("../../../../../wit/finished-call.schema.json");
 
@@ -26,6 +27,8 @@ fn attempt(status: u16, class: Class) -> Attempt {
         status,
         class,
         waited: Duration::from_micros(1_005),
+        target: "openai/gpt-4o".into(),
+        reason: if class == Class::Ok { String::new() } else { format!("why {}", class.as_str()) },
     }
 }
 
@@ -57,6 +60,9 @@ fn full() -> Record {
         attempts: 2,
         last: attempt(0, Class::Timeout),
         earlier: vec![attempt(429, Class::RateLimited)],
+        route: Some("smart".into()),
+        skipped: vec![Skipped { target: "llama/small".into(), reason: "no images".into() }],
+        session: true,
         status: 504,
         failure: Some(Failure::timeout("headers_timeout", "late").with_detail("10 s")),
         usage: Some(Usage { input: 1, output: 2, ..Usage::default() }),
@@ -81,9 +87,10 @@ fn everything_is_told() {
         "key": "search-prod", "team": "search", "user": "ann", "labels": {"region": "e\"u"},
         "attempts": 2,
         "targets": [
-            {"provider": "openai", "model": "gpt-4o", "key": "main", "status": 429, "class": "rate-limited", "ms": 1.005},
-            {"provider": "openai", "model": "gpt-4o", "key": "main", "class": "timeout", "ms": 1.005},
+            {"provider": "openai", "model": "gpt-4o", "key": "main", "status": 429, "class": "rate-limited", "ms": 1.005, "target": "openai/gpt-4o", "reason": "why rate-limited"},
+            {"provider": "openai", "model": "gpt-4o", "key": "main", "class": "timeout", "ms": 1.005, "target": "openai/gpt-4o", "reason": "why timeout"},
         ],
+        "route": "smart", "session": true, "skipped": [{"target": "llama/small", "reason": "no images"}],
         "us": 12_345, "overhead_us": 300, "first_token_us": 900,
         "tokens": {"input": 1, "cache-read": 0, "cache-write": 0, "output": 2, "reasoning": 0},
         "generation": 3,
@@ -128,7 +135,7 @@ fn the_schema_knows_every_field_and_every_word() {
     let document = document(&full(), Outcome::UpstreamError);
     assert_eq!(sorted(names(&document)), sorted(names(&schema["properties"])));
     let properties = &schema["properties"];
-    for (list, field) in [("targets", 0), ("plugins", 0)] {
+    for (list, field) in [("targets", 0), ("plugins", 0), ("skipped", 0)] {
         let item = &properties[list]["items"]["properties"];
         assert_eq!(sorted(names(&document[list][field])), sorted(names(item)), "{list}");
     }
@@ -138,6 +145,15 @@ fn the_schema_knows_every_field_and_every_word() {
     assert_eq!(outcomes, Outcome::ALL.map(Outcome::as_str));
     let classes: Vec<String> = words(&properties["targets"]["items"]["properties"]["class"]);
     assert_eq!(classes, Class::ALL.map(Class::as_str));
+}
+
+#[test]
+fn many_targets_that_were_left_out_are_told_of_in_part() {
+    let one = Skipped { target: "llama/small".into(), reason: "\u{d55c}".repeat(5_000) };
+    let told = document(&Record { skipped: vec![one; 500], ..full() }, Outcome::Ok);
+    let skipped = told["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), MAX_SKIPPED);
+    assert!(skipped[0]["reason"].as_str().unwrap().len() <= MAX_TEXT);
 }
 
 #[test]
