@@ -4,6 +4,7 @@
 //! `health`, and `decide` says what a failure means. None of it sends anything: that is the pipeline's.
 
 pub mod weigh;
+pub mod decide;
 
 use std::sync::Arc;
 use std::time::Duration;
