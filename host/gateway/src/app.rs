@@ -21,6 +21,8 @@ use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
 use crate::providers::listing::Listings;
+use crate::routing::health::Targets;
+use crate::routing::plan::Routes;
 use crate::server::{Limits, Names, Options, Shutdown};
 use crate::state::State;
 
@@ -33,6 +35,8 @@ pub struct Core {
     pub config: Config,
     pub providers: Vec<Provider>,
     pub keys: Keys,
+    /// What calls' names may lead to, prepared.
+    pub routes: Routes,
     pub plugins: Plugins,
     /// The server's part of the configuration.
     pub options: Arc<Options>,
@@ -53,6 +57,8 @@ pub struct Lasting {
     pub recent: Recent,
     /// What providers list themselves, so that an edit costs no list.
     pub listings: Arc<Listings>,
+    /// How targets do, so that an edit forgets none of it.
+    pub targets: Targets,
     /// Finished calls on their way to `on-complete`.
     pub outbox: Outbox,
     /// What a restart finds.
@@ -101,6 +107,7 @@ impl Core {
             log,
             recent: Recent::default(),
             listings: Arc::default(),
+            targets: Targets::default(),
             state,
             started: unix_seconds(),
         });
@@ -130,11 +137,13 @@ impl Core {
         plugins: impl FnOnce(&Config) -> Result<Plugins, String>,
     ) -> Result<Core, String> {
         let metrics = &lasting.metrics;
-        let provider = |row: &config::Provider| Provider::new(row.clone(), metrics, &lasting.listings, &way);
+        let provider =
+            |row: &config::Provider| Provider::new(row.clone(), metrics, &lasting.listings, &way, &lasting.targets);
         let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         let plugins = plugins(&config)?;
         Ok(Core {
             keys: Keys::new(&config.keys),
+            routes: Routes::new(&config, &providers, &lasting.targets),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
             options: Arc::new(options(&config)),
             way,

@@ -145,6 +145,10 @@ pub struct Provider {
     pub keys: Vec<ProviderKey>,
     /// Models listed by the operator, for bare names and `/v1/models`.
     pub models: Vec<String>,
+    /// Models that the configuration names anywhere, as the provider knows them: each is a target of its own.
+    pub targets: Vec<String>,
+    /// For routes: where it is, whose it is, what it may be used for.
+    pub labels: BTreeMap<String, String>,
     /// Whether usage is asked for in streams whose client did not.
     pub meter: bool,
     /// Values that came from a secret are marked sensitive.

@@ -18,6 +18,7 @@ pub mod tls;
 pub mod token;
 mod vertex;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ use self::clients::Way;
 use self::listing::{Listing, Listings};
 use crate::config;
 use crate::observe::metrics::{Metrics, ProviderMetrics};
+use crate::routing::health::{self, Targets};
 
 /// A configured provider, with everything that each call would otherwise work out again.
 pub struct Provider {
@@ -43,6 +45,8 @@ pub struct Provider {
     /// What the provider itself says it serves.
     pub listing: Listing,
     pub metrics: ProviderMetrics,
+    /// How its targets do.
+    live: Live,
 }
 
 impl Provider {
@@ -53,6 +57,7 @@ impl Provider {
         metrics: &Metrics,
         listings: &Arc<Listings>,
         way: &Arc<Way>,
+        targets: &Targets,
     ) -> Result<Provider, String> {
         let addresses = Addresses::new(&config)?;
         let credentials = auth::Credentials::new(config.auth, &config.keys)?;
@@ -60,7 +65,14 @@ impl Provider {
         let metrics = metrics.provider(&config.name);
         let tokens = config.tokens.clone().map(|source| token::Tokens::new(source, way));
         let name = Arc::from(config.name.as_str());
-        Ok(Provider { name, addresses, credentials, tokens, listing, metrics, config })
+        let live = Live::new(&config, targets);
+        Ok(Provider { name, addresses, credentials, tokens, listing, metrics, live, config })
+    }
+
+    /// How the target of that model does: its own standing where the configuration names it, else that of all the others together, so that
+    /// clients' names make none.
+    pub fn live(&self, model: Option<&str>) -> &Arc<health::Target> {
+        model.and_then(|model| self.live.named.get(model)).unwrap_or(&self.live.others)
     }
 
     /// Whether calls of that dialect pass without translation.
@@ -152,6 +164,19 @@ impl Provider {
     pub fn target<'a>(&'a self, dialect: Dialect, model: &'a str) -> Target<'a> {
         let known = self.catalogued(model);
         Target { policy: self.config.params, ..facts::target(&self.name, self.config.quirks, dialect, model, known) }
+    }
+}
+
+struct Live {
+    named: HashMap<String, Arc<health::Target>>,
+    others: Arc<health::Target>,
+}
+
+impl Live {
+    fn new(config: &config::Provider, targets: &Targets) -> Live {
+        let target = |model: &str| targets.of(&format!("{}/{model}", config.name));
+        let named = config.targets.iter().map(|model| (model.clone(), target(model))).collect();
+        Live { named, others: target("*") }
     }
 }
 

@@ -3,7 +3,11 @@
 //! `plan` reads the configuration, `capability` leaves out what cannot do the call, `balance` chooses among what is left by weight and
 //! `health`, and `decide` says what a failure means. None of it sends anything: that is the pipeline's.
 
+pub mod capability;
 pub mod decide;
+pub mod health;
+pub mod names;
+pub mod plan;
 pub mod weigh;
 
 use std::sync::Arc;

@@ -30,6 +30,8 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) azure: Option<Azure>,
     /// Where in Google Cloud it is, for `vertex` and what is like it.
     pub(in crate::config) vertex: Option<Vertex>,
+    /// Names and values of your choice that routes and plugins choose it by: `{ region: eu }`.
+    pub(in crate::config) labels: Named<String>,
     /// Further headers of every request to it; values may be secrets.
     pub(in crate::config) headers: Named<SecretText>,
     /// How long to wait for it.
@@ -50,6 +52,7 @@ impl Default for Provider {
             params: Params::Warn,
             azure: None,
             vertex: None,
+            labels: Named::default(),
             headers: Named::default(),
             timeouts: Timeouts::default(),
             limits: ProviderLimits::default(),

@@ -11,6 +11,7 @@ mod network;
 mod plugins;
 mod providers;
 mod server;
+mod targets;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub(super) fn config(
     let aliases = context.aliases(&file.aliases, &file.providers, root);
     let mut providers = context.providers(file.providers, root.key("providers"));
     context.catalog(file.catalog, &mut providers, root.key("catalog"));
+    targets::note(&mut providers, &aliases);
     let network = context.network(file.network, root.key("network"));
     let plugins = context.plugins(file.plugins, root.key("plugins"), overrides);
     let server = context.server(file.server, root.key("server"), overrides, !keys.is_empty());

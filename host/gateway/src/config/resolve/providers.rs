@@ -130,6 +130,8 @@ impl Context<'_> {
             params: written.params.into(),
             keys,
             models: written.models,
+            targets: Vec::new(),
+            labels: written.labels.0.into_iter().collect(),
             meter: written.meter && !quirks.contains(&Quirk::NoStreamOptions),
             headers,
             timeouts: timeouts(&written.timeouts),
