@@ -21,6 +21,7 @@ use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
 use crate::providers::listing::Listings;
+use crate::providers::pool::Pools;
 use crate::routing::health::Targets;
 use crate::routing::plan::Routes;
 use crate::server::{Limits, Names, Options, Shutdown};
@@ -59,6 +60,8 @@ pub struct Lasting {
     pub listings: Arc<Listings>,
     /// How targets do, so that an edit forgets none of it.
     pub targets: Targets,
+    /// How providers' keys stand.
+    pub pools: Pools,
     /// Finished calls on their way to `on-complete`.
     pub outbox: Outbox,
     /// What a restart finds.
@@ -108,6 +111,7 @@ impl Core {
             recent: Recent::default(),
             listings: Arc::default(),
             targets: Targets::default(),
+            pools: Pools::default(),
             state,
             started: unix_seconds(),
         });
@@ -137,8 +141,8 @@ impl Core {
         plugins: impl FnOnce(&Config) -> Result<Plugins, String>,
     ) -> Result<Core, String> {
         let metrics = &lasting.metrics;
-        let provider =
-            |row: &config::Provider| Provider::new(row.clone(), metrics, &lasting.listings, &way, &lasting.targets);
+        let Lasting { listings, targets, pools, .. } = &**lasting;
+        let provider = |row: &config::Provider| Provider::new(row.clone(), metrics, listings, &way, targets, pools);
         let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         let plugins = plugins(&config)?;
         Ok(Core {

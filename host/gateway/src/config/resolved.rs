@@ -155,6 +155,8 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeouts: Timeouts,
     pub limits: ProviderLimits,
+    /// `None`: any number of calls at once.
+    pub calls: Option<CallLimits>,
 }
 
 /// What the addresses of a cloud's provider say beside the model.
@@ -211,6 +213,21 @@ pub struct ProviderKey {
     pub weight: f64,
     /// Patterns for [`super::glob`]; empty means all models.
     pub models: Vec<String>,
+    /// Whether calls may use it.
+    pub enabled: bool,
+    /// `None`: any number of calls at once.
+    pub calls: Option<CallLimits>,
+}
+
+/// Calls at once, and what happens to further ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// At least 1.
+    pub calls: u32,
+    /// How many more may wait.
+    pub queue: u32,
+    /// How long each of them may.
+    pub wait: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]

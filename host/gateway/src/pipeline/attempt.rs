@@ -60,7 +60,7 @@ async fn ask(
     // A stream is always read: only its events say whether it is complete.
     let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
     let reads = call.streamed() || provider.config.meter || hooks || asked.is_some();
-    let key = provider.credential(name).await?;
+    let key = provider.credential(name, None, &[]).await?;
     call.settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
     // A client's query is of its own dialect.
     let query = (dialect == call.dialect).then_some(call.query.as_deref()).flatten();

@@ -9,9 +9,11 @@ pub mod client;
 pub mod clients;
 pub mod decode;
 pub mod facts;
+pub mod gate;
 pub mod headers;
 mod link;
 pub mod listing;
+pub mod pool;
 pub mod proxy;
 pub mod table;
 pub mod tls;
@@ -20,9 +22,11 @@ mod vertex;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Uri;
+use serde_json::{Value, json};
 use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::hub::Target;
@@ -30,6 +34,7 @@ use sluice_dialect::hub::Target;
 use self::address::Addresses;
 use self::clients::Way;
 use self::listing::{Listing, Listings};
+use self::pool::{KeyNews, Pools};
 use crate::config;
 use crate::observe::metrics::{Metrics, ProviderMetrics};
 use crate::routing::health::{self, Targets};
@@ -40,6 +45,8 @@ pub struct Provider {
     pub config: config::Provider,
     addresses: Addresses,
     pub credentials: auth::Credentials,
+    /// The limit of all its calls at once.
+    gate: Option<Arc<gate::Gate>>,
     /// In place of keys.
     tokens: Option<token::Tokens>,
     /// What the provider itself says it serves.
@@ -58,15 +65,17 @@ impl Provider {
         listings: &Arc<Listings>,
         way: &Arc<Way>,
         targets: &Targets,
+        pools: &Pools,
     ) -> Result<Provider, String> {
         let addresses = Addresses::new(&config)?;
-        let credentials = auth::Credentials::new(config.auth, &config.keys)?;
+        let credentials = auth::Credentials::new(config.auth, &config.name, &config.keys, pools)?;
         let listing = listings.of(&config, &credentials, way);
         let metrics = metrics.provider(&config.name);
-        let tokens = config.tokens.clone().map(|source| token::Tokens::new(source, way));
+        let tokens = config.tokens.clone().map(|source| token::Tokens::new(source, &config.name, way, pools));
+        let gate = pools.gate(&config.name, None, config.calls);
         let name = Arc::from(config.name.as_str());
         let live = Live::new(&config, targets);
-        Ok(Provider { name, addresses, credentials, tokens, listing, metrics, live, config })
+        Ok(Provider { name, addresses, credentials, gate, tokens, listing, metrics, live, config })
     }
 
     /// How the target of that model does: its own standing where the configuration names it, else that of all the others together, so that
@@ -96,19 +105,67 @@ impl Provider {
         self.addresses.chat(dialect, model, stream, query).ok_or_else(unaddressable)
     }
 
-    /// What an attempt at the model shows: a key, or a token in its place. A provider without keys gets nothing.
+    /// What an attempt at the model shows: a key, or a token in its place. A provider without keys gets nothing. The same session gets the
+    /// same key while that is usable; keys that are out, that cool down or whose names are among `tried` are left out, at no cost.
     ///
     /// # Errors
-    /// No key may be used for the model, or no token can be had.
-    pub async fn credential(&self, model: &str) -> Result<Option<auth::Credential>, Failure> {
+    /// `no_provider_key`: no key may be used now, with each one's reason for the log and the time until the first comes back; 429 where
+    /// nothing but rates is in the way, else 503. Or no token can be had.
+    pub async fn credential(
+        &self,
+        model: &str,
+        session: Option<u64>,
+        tried: &[Arc<str>],
+    ) -> Result<Option<auth::Credential>, Failure> {
         if let Some(tokens) = &self.tokens {
-            return tokens.credential().await.map(Some);
+            return tokens.choose(&self.name, model, tried).await.map(Some);
         }
-        let chosen = self.credentials.choose(model).map_err(|detail| {
-            let message = format!("No key of the provider `{}` may be used for this model.", self.name);
-            Failure::new(Blame::Gateway, 503, "server_error", "no_provider_key", message).with_detail(detail)
-        })?;
-        Ok(chosen.cloned())
+        let chosen = self.credentials.choose(model, session, tried, Instant::now());
+        chosen.map(|chosen| chosen.cloned()).map_err(|none| none.failure(&self.name))
+    }
+
+    /// Whether a session says which key a call gets: there are several.
+    pub fn keeps_sessions(&self) -> bool {
+        self.tokens.is_none() && self.credentials.several()
+    }
+
+    /// Notes what an attempt at the model said of the key that it carried; see [`KeyNews::of`].
+    pub fn key_told(&self, key: &auth::Credential, model: &str, news: KeyNews) {
+        let now = Instant::now();
+        match &self.tokens {
+            Some(tokens) => tokens.told(key, model, news, now),
+            None => self.credentials.told(key, model, news, now),
+        }
+    }
+
+    /// Takes a place among the calls that the provider and the key may have at once, waiting for one if the limits allow, at most until
+    /// `deadline`. `Ok(None)`: nothing is limited.
+    ///
+    /// # Errors
+    /// `provider_busy`, a 503: the queue is full, or no place came free in time.
+    pub async fn enter(
+        &self,
+        key: Option<&auth::Credential>,
+        deadline: Instant,
+    ) -> Result<Option<gate::Permit>, Failure> {
+        let of_key = key.filter(|_| self.tokens.is_none()).and_then(|key| self.credentials.gate(key));
+        gate::enter(of_key, self.gate.as_deref(), deadline).await.map_err(|refused| {
+            let of_key = of_key.is_some_and(|gate| std::ptr::eq(gate, refused.gate));
+            refused.failure(&self.name, key.filter(|_| of_key).map(|key| &*key.name))
+        })
+    }
+
+    /// For operators: the keys' names, how each stands, since when and for how long, and what limits them. Never a secret.
+    pub fn keys_described(&self, now: Instant) -> Value {
+        match &self.tokens {
+            Some(tokens) => json!([tokens.describe(now)]),
+            None => self.credentials.describe(now).into(),
+        }
+    }
+
+    /// For operators: the provider's limit of calls at once and how much of it is in use; `None` where there is none.
+    pub fn limit_described(&self) -> Option<Value> {
+        self.gate.as_ref().map(|gate| gate.describe())
     }
 
     /// What is known of a model of this provider: by the configuration, else by the catalog.

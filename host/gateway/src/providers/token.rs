@@ -18,10 +18,11 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sluice_dialect::failure::{Blame, Failure, Retry};
 
-use super::auth::Credential;
+use super::auth::{Credential, NoKey, describe as describe_key};
 use super::client::describe;
 use super::clients::Way;
-use crate::config::TokenSource;
+use super::pool::{KeyNews, Pools, State};
+use crate::config::{TokenSource, sha256};
 
 /// A token with less time left is replaced; until that succeeds, it goes on being used.
 const EARLY: Duration = Duration::from_secs(300);
@@ -35,6 +36,8 @@ const LARGEST: usize = 256 * 1024;
 /// The tokens of one provider.
 pub struct Tokens {
     source: TokenSource,
+    /// The source counts as one key.
+    state: Arc<State>,
     way: Arc<Way>,
     held: Mutex<Option<Held>>,
     /// Taken by whoever asks for a token.
@@ -49,15 +52,50 @@ struct Held {
 }
 
 impl Tokens {
-    pub fn new(source: TokenSource, way: &Arc<Way>) -> Tokens {
-        Tokens { source, way: Arc::clone(way), held: Mutex::default(), asking: tokio::sync::Mutex::default() }
+    pub fn new(source: TokenSource, provider: &str, way: &Arc<Way>, pools: &Pools) -> Tokens {
+        let digest = match &source {
+            TokenSource::Entra { secret: text, .. } | TokenSource::ServiceAccount { key: text, .. } => text.digest(),
+            TokenSource::Metadata { host } => sha256(host.as_bytes()),
+        };
+        let state = pools.state(provider, source.name(), digest, true);
+        Tokens { source, state, way: Arc::clone(way), held: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
-    /// A token that is good for this call.
+    /// A token for a call of the model, unless what the tokens stand for is out.
+    ///
+    /// # Errors
+    /// None can be had, or none is of use now.
+    pub async fn choose(&self, provider: &str, model: &str, tried: &[Arc<str>]) -> Result<Credential, Failure> {
+        let now = Instant::now();
+        let name = self.source.name();
+        if tried.iter().any(|tried| **tried == *name) {
+            return Err(NoKey::tried(name.into()).failure(provider));
+        }
+        let out = self.state.out(model, now);
+        if out.is_some() || !self.state.claim(model, now) {
+            return Err(NoKey::out(name.into(), out).failure(provider));
+        }
+        self.credential().await
+    }
+
+    /// Notes what an attempt said of the token that it carried. One that is not accepted is not used again.
+    pub fn told(&self, token: &Credential, model: &str, news: KeyNews, now: Instant) {
+        if matches!(news, KeyNews::Bad { .. }) {
+            self.lock().take_if(|held| held.credential.same(token));
+        }
+        self.state.told(model, news, now);
+    }
+
+    /// For operators: how the one key that the tokens are stands.
+    pub fn describe(&self, now: Instant) -> Value {
+        describe_key(self.source.name(), true, &self.state, None, now)
+    }
+
+    /// A token that has not ended.
     ///
     /// # Errors
     /// None can be had: whose fault it is, and for the log why.
-    pub async fn credential(&self) -> Result<Credential, Failure> {
+    async fn credential(&self) -> Result<Credential, Failure> {
         if let Some(found) = self.held(true) {
             return Ok(found);
         }

@@ -36,7 +36,7 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) headers: Named<SecretText>,
     /// How long to wait for it.
     pub(in crate::config) timeouts: Timeouts,
-    /// Limits on what it sends.
+    /// Limits on what it sends, and on how much it is asked at once.
     pub(in crate::config) limits: ProviderLimits,
 }
 
@@ -206,12 +206,37 @@ pub(in crate::config) struct ProviderKey {
     pub(in crate::config) weight: f64,
     /// The models it may be used for; `*` stands for any text. Without it: all.
     pub(in crate::config) models: Vec<String>,
+    /// Whether calls may use it.
+    pub(in crate::config) enabled: bool,
+    /// How many calls use it at once.
+    pub(in crate::config) limits: KeyLimits,
 }
 
 impl Default for ProviderKey {
     fn default() -> Self {
-        ProviderKey { name: None, value: None, weight: 1.0, models: Vec::new() }
+        ProviderKey {
+            name: None,
+            value: None,
+            weight: 1.0,
+            models: Vec::new(),
+            enabled: true,
+            limits: KeyLimits::default(),
+        }
     }
+}
+
+/// Calls of all threads together, of one process. A call counts from its request to its last byte.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct KeyLimits {
+    /// Calls that use it at once, from 1 to 1000000. Without it: any number.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) calls: Option<u32>,
+    /// Further calls that wait for one of these to end, in their order; what comes then is refused with a 503. Needs `calls`. Without it: 64.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(in crate::config) queue: Option<u32>,
+    /// How long they wait before they are refused. Needs `calls`. Without it: 1s.
+    pub(in crate::config) wait: Option<DurationText>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -258,6 +283,15 @@ pub(in crate::config) struct ProviderLimits {
     pub(in crate::config) error_size: SizeText,
     /// What is held of a reply until a plugin releases it.
     pub(in crate::config) hold_size: SizeText,
+    /// Calls to it at once, of all threads together, from 1 to 1000000; each counts from its request to its last byte. Without it: any
+    /// number.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) calls: Option<u32>,
+    /// Further calls that wait for one of these to end, in their order; what comes then is refused with a 503. Needs `calls`. Without it: 64.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(in crate::config) queue: Option<u32>,
+    /// How long they wait before they are refused. Needs `calls`. Without it: 1s.
+    pub(in crate::config) wait: Option<DurationText>,
 }
 
 impl Default for ProviderLimits {
@@ -267,6 +301,9 @@ impl Default for ProviderLimits {
             event_size: SizeText(1 << 20),
             error_size: SizeText(64 << 10),
             hold_size: SizeText(1 << 20),
+            calls: None,
+            queue: None,
+            wait: None,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! `providers:`, the built-in rows, and the keys that the environment brings.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 use sluice_dialect::Dialect;
 
 use crate::config::error::At;
 use crate::config::file::{self, ProviderKeyEntry, SecretText};
-use crate::config::resolved::{BaseUrl, Provider, ProviderKey, ProviderLimits, Timeouts};
-use crate::config::scalar::Named;
+use crate::config::resolved::{BaseUrl, CallLimits, Provider, ProviderKey, ProviderLimits, Timeouts};
+use crate::config::scalar::{DurationText, Named};
 use crate::config::secret::{Secret, Source};
 use crate::config::tree::shorten;
 use crate::providers::table::{Auth, Quirk, ROWS, Row, row, template};
@@ -113,6 +114,8 @@ impl Context<'_> {
         };
         self.patterns(&written.models, at.key("models"));
         let headers = self.headers(written.headers, at.key("headers"));
+        let most = &written.limits;
+        let calls = self.call_limits((most.calls, most.queue, most.wait.as_ref()), at.key("limits"));
         let dialects = dialects?;
         let auth = model_row.map_or_else(|| customary(&dialects), |row| row.auth);
         let quirks = model_row.map_or(&[][..], |row| row.quirks);
@@ -136,6 +139,7 @@ impl Context<'_> {
             headers,
             timeouts: timeouts(&written.timeouts),
             limits: limits(&written.limits),
+            calls,
         })
     }
 
@@ -192,7 +196,7 @@ impl Context<'_> {
             self.report.elsewhere("environment", format!("{variable}: {UNFIT}"));
             return None;
         }
-        Some(ProviderKey { name, secret, weight: 1.0, models: Vec::new() })
+        Some(ProviderKey { name, secret, weight: 1.0, models: Vec::new(), enabled: true, calls: None })
     }
 
     fn provider_keys(&mut self, written: Vec<ProviderKeyEntry>, at: At<'_>) -> Vec<ProviderKey> {
@@ -210,6 +214,8 @@ impl Context<'_> {
             if key.weight <= 0.0 {
                 self.report.error(here.key("weight").place(), "expected a weight above 0");
             }
+            let written = &key.limits;
+            let calls = self.call_limits((written.calls, written.queue, written.wait.as_ref()), here.key("limits"));
             let found = key.value.and_then(|text| self.header_secret(&text.0, value_at));
             let source_name = match &found {
                 Some((_, Source::Environment(name))) if !name.is_empty() => name.clone(),
@@ -219,10 +225,26 @@ impl Context<'_> {
             let name = key.name.unwrap_or(source_name);
             let new = self.unique(&mut seen, &name, "the key", name_at.place());
             if let (Some((secret, _)), true) = (found, new) {
-                out.push(ProviderKey { name, secret, weight: key.weight, models: key.models });
+                let (weight, models, enabled) = (key.weight, key.models, key.enabled);
+                out.push(ProviderKey { name, secret, weight, models, enabled, calls });
             }
         }
         out
+    }
+
+    fn call_limits(
+        &mut self,
+        (calls, queue, wait): (Option<u32>, Option<u32>, Option<&DurationText>),
+        at: At<'_>,
+    ) -> Option<CallLimits> {
+        for (name, written) in [("queue", queue.is_some()), ("wait", wait.is_some())] {
+            if written && calls.is_none() && !at.key("calls").is_broken() {
+                let message = format!("`{name}` says nothing without `calls`");
+                self.report.suggest(at.key(name).place(), message, "add `calls: 100`");
+            }
+        }
+        let wait = wait.map_or(Duration::from_secs(1), |wait| wait.0);
+        Some(CallLimits { calls: calls?, queue: queue.unwrap_or(64), wait })
     }
 
     /// A secret that has to travel in a header.

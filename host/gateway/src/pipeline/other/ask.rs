@@ -39,7 +39,7 @@ pub(super) async fn send(
 ) -> Result<Upstream, Failure> {
     let Question { at, provider, model, dialect, .. } = question;
     settle.attempt(Some(*at), &provider.name, model);
-    let key = provider.credential(model).await?;
+    let key = provider.credential(model, None, &[]).await?;
     settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
     let mut head = HeaderMap::with_capacity(16);
     headers::to_provider(question.client.0, question.client.1, *dialect, &mut head);
