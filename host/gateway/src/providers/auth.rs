@@ -77,6 +77,7 @@ impl Credential {
 }
 
 /// Why there is no key for a call: each key's name and its reason.
+#[derive(Debug)]
 pub struct NoKey {
     reasons: Vec<(Arc<str>, Barred)>,
 }

@@ -3,6 +3,7 @@
 //! `plan` reads the configuration, `capability` leaves out what cannot do the call, `balance` chooses among what is left by weight and
 //! `health`, and `decide` says what a failure means. None of it sends anything: that is the pipeline's.
 
+pub mod affinity;
 pub mod capability;
 pub mod decide;
 pub mod health;

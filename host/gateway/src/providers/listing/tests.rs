@@ -1,4 +1,5 @@
 use super::*;
+use crate::providers::pool::Pools;
 
 fn list(body: &str) -> Models {
     Models::read(body.as_bytes(), "p").unwrap()
@@ -115,7 +116,7 @@ fn a_list_belongs_to_the_provider_and_not_to_the_configuration() {
     let way = Way::new(&config::Network::default()).unwrap();
     let of = |yaml: &str| {
         let row = provider(yaml);
-        listings.of(&row, &Credentials::new(row.auth, &row.keys).unwrap(), &way)
+        listings.of(&row, &Credentials::new(row.auth, &row.name, &row.keys, &Pools::default()).unwrap(), &way)
     };
     let first = of("{ dialect: openai-chat, base_url: 'http://a/v1', keys: [{ name: k, value: 'env:A' }] }");
     first.slot.state().land(Some(Models::default()), Instant::now());

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::config::{BaseUrl, Overrides, Proxy as Through, Secret};
 use crate::providers::client::tests::certified;
+use crate::providers::pool::Pools;
 
 fn head(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
@@ -49,7 +50,11 @@ fn ask(network: &Network) -> Result<Models, Trouble> {
     let config = config::load(Some(&file), &env, &Overrides::default()).unwrap();
     let provider = &config.providers[0];
     let way = Way::new(network).unwrap();
-    let ask = Ask::new(provider, &Credentials::new(provider.auth, &provider.keys).unwrap(), way);
+    let ask = Ask::new(
+        provider,
+        &Credentials::new(provider.auth, &provider.name, &provider.keys, &Pools::default()).unwrap(),
+        way,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(30), ask.fetch()).await.unwrap() })
 }
