@@ -1,7 +1,7 @@
 //! One attempt at one target: the request that goes out, and what its head says.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -17,7 +17,7 @@ use super::upstream::{self, Source, Upstream};
 use crate::app::{Core, Gateway};
 use crate::providers::auth::Credential;
 use crate::providers::client::{Client, SendError};
-use crate::providers::{Provider, headers};
+use crate::providers::{Provider, again, headers};
 
 /// A reply that is a 200 of the kind that was asked for.
 pub struct Answered {
@@ -167,6 +167,8 @@ pub(super) async fn refused(
     settle.waited(began.elapsed());
     let content_type = upstream.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut failure = dialect.api().read_error(status.as_u16(), content_type, &body);
+    let asked = again::retry_after(status, &upstream.headers, &body, SystemTime::now());
+    failure.retry_after = asked.or(failure.retry_after);
     failure.headers = error_headers(&upstream.headers);
     failure
 }

@@ -3,6 +3,7 @@
 //! A provider is data; `table` has the built-in rows, the configuration makes more. Only `auth` touches a secret's text.
 
 pub mod address;
+pub mod again;
 pub mod auth;
 pub mod catalog;
 pub mod client;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice_dialect::failure::{Class, Failure};
+use sluice_dialect::failure::{Blame, Class, Failure};
 
 use super::gate::Gate;
 use crate::config::CallLimits;
@@ -48,6 +48,9 @@ pub enum KeyNews {
 impl KeyNews {
     /// What a failed attempt says of its key; `None`: nothing.
     pub fn of(failure: &Failure) -> Option<KeyNews> {
+        if failure.blame != Blame::Provider {
+            return None;
+        }
         match (failure.class(), failure.status) {
             (Class::Auth, _) => Some(KeyNews::Bad { why: "the provider does not accept it" }),
             (Class::Quota, 402) => Some(KeyNews::Bad { why: "its account is out of money" }),
