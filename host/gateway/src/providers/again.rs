@@ -66,7 +66,8 @@ fn moment_or_delay(text: &str, now: SystemTime) -> Option<Duration> {
         }
         return until(SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(since).ok()?)?, now);
     }
-    parts(text)
+    let parts = if text.is_empty() { None } else { parts(text) };
+    parts
         .and_then(delay)
         .or_else(|| until(httpdate::parse_http_date(text).ok()?, now))
         .or_else(|| until(humantime::parse_rfc3339(text).ok()?, now))

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use sluice_dialect::{Dialect, json};
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 mod tests;
 
 /// Headers that name a session: anybody's, then those that known clients send (Codex, Claude Code), the widest session first.
