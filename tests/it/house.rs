@@ -139,13 +139,15 @@ fn one_place_loads_native_code() {
 }
 
 /// Where a secret's text may be read, and why. Nobody else has a reason.
-const EXPOSE: [&str; 5] = [
+const EXPOSE: [&str; 6] = [
     // A provider's key, into the header that goes to the provider.
     "host/gateway/src/providers/auth.rs",
     // What a token is asked for with.
     "host/gateway/src/providers/token.rs",
     // The file of a service account, into its parts.
     "host/gateway/src/config/resolve/cloud.rs",
+    // The private key of the certificate that clients are shown.
+    "host/gateway/src/config/resolve/tls.rs",
     // The type itself, which answers what others need to know.
     "host/gateway/src/config/secret.rs",
     // The first key, printed once.

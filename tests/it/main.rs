@@ -70,6 +70,7 @@ mod source;
 mod state_kill;
 mod support;
 mod team_day;
+mod tls_listener;
 mod tutorial;
 mod upstream_connections;
 mod upstream_deadlines;

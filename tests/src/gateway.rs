@@ -227,13 +227,13 @@ pub fn install(path: &Path) {
 
 fn spawn(path: &Path, folder: &Path, env: &[(String, String)], args: &[String]) -> (Process, SocketAddr) {
     let mut process = Process::spawn(program(path, folder, env).args(args));
-    let line = process.wait_line("listening on http://");
+    let line = process.wait_line("listening on http");
     let address = address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"));
     (process, address)
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let rest = &line[line.find("http://")? + "http://".len()..];
+    let rest = &line[line.find("://")? + "://".len()..];
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }

@@ -232,7 +232,7 @@ fn options(config: &Config) -> Options {
     // Written as open and reachable from elsewhere: any name may lead here.
     let any = server.clients == Who::Open && !local;
     let names = if any { Names(vec!["*".into()]) } else { Names(server.names.clone()) };
-    Options { limits, names }
+    Options { limits, names, tls: server.tls.as_ref().map(|tls| Arc::clone(&tls.show)) }
 }
 
 pub fn unix_seconds() -> u64 {

@@ -1,7 +1,7 @@
 //! Asking a running gateway, for the commands that show what it does: its address, the admin token, and what to say where it does not answer.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use crate::config::Secret;
+use crate::providers::client::describe;
+use crate::providers::tls;
 
 /// The gateway does not answer.
 const NOT_REACHABLE: u8 = 1;
@@ -32,6 +35,9 @@ pub struct Ask {
     /// A file with the admin token, for a gateway that has one; else it is taken from the variable SLUICE_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A PEM file with the authority of the gateway's certificate, or with the certificate itself, to be believed beside the system's.
+    #[arg(long, env = "SLUICE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// JSON, as the admin API gives it.
     #[arg(long)]
     pub json: bool,
@@ -54,6 +60,12 @@ impl Trouble {
     }
 }
 
+/// Whom the commands believe by `--ca`: the system's authorities, and those of the file.
+fn believing(file: &Path) -> Result<ClientConfig, Trouble> {
+    let trust = tls::trust(&[file.to_owned()]).map_err(Trouble::Refused)?;
+    Ok(ClientConfig::clone(&trust))
+}
+
 /// One gateway that is asked, and the runtime it is asked on.
 pub struct Asker {
     client: reqwest::Client,
@@ -74,6 +86,10 @@ impl Asker {
         // The token is not carried to wherever a redirect leads.
         let client = reqwest::Client::builder().default_headers(headers).redirect(Policy::none()).timeout(LIMIT);
         let client = if is_local(&base) { client.no_proxy() } else { client };
+        let client = match &ask.ca {
+            Some(file) => client.tls_backend_preconfigured(believing(file)?),
+            None => client,
+        };
         let client = client.build().map_err(|error| Trouble::Refused(format!("the HTTP client: {error}")))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Refused(format!("the runtime: {error}")))?;
@@ -141,6 +157,13 @@ impl Asker {
 
     fn gone(&self, error: &reqwest::Error) -> Trouble {
         let why = if error.is_timeout() { "nothing came in time" } else { "no connection" };
+        if self.base.starts_with("https:") && error.is_connect() {
+            return Trouble::NotReachable(format!(
+                "no gateway answers at {}: {}. If its certificate is not one that the system believes, name its file with --ca FILE.",
+                self.base,
+                describe(error)
+            ));
+        }
         Trouble::NotReachable(format!(
             "no gateway answers at {} ({why}). Start one with `sluice`, or name another address with --url.",
             self.base

@@ -113,8 +113,9 @@ fn start(source: Source, first: First, format: Format, state: State, inherited: 
     if let Some(text) = accepted {
         core.state.keep_config(text.as_bytes());
     }
+    let scheme = if core.config.server.tls.is_some() { "https" } else { "http" };
     for address in addresses.iter() {
-        tracing::info!("listening on http://{address}");
+        tracing::info!("listening on {scheme}://{address}");
     }
     banner(&core);
     drop(core);

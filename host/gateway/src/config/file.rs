@@ -41,6 +41,8 @@ pub(super) struct File {
 pub(super) struct Server {
     /// Addresses to listen on, one or a list: `127.0.0.1:8080`, `"[::1]:8080"`, `0.0.0.0:8080`.
     pub(super) listen: OneOrMany<String>,
+    /// The certificate that clients are shown; every address then speaks `https` and nothing else. Without it: plain HTTP.
+    pub(super) tls: Option<ServerTls>,
     /// Who may call. Without it: `keys` where `keys:` has entries or an address beyond loopback is listened on, else anonymous calls
     /// are taken on loopback.
     pub(super) clients: Option<Clients>,
@@ -69,6 +71,7 @@ impl Default for Server {
     fn default() -> Self {
         Server {
             listen: OneOrMany(vec!["127.0.0.1:8080".to_owned(), "[::1]:8080".to_owned()]),
+            tls: None,
             clients: None,
             names: Vec::new(),
             admin_token: None,
@@ -80,6 +83,18 @@ impl Default for Server {
             attempts_header: false,
         }
     }
+}
+
+/// Both files are followed: a renewed certificate is shown from the next connection on, and open ones stay as they are.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerTls {
+    /// A PEM file with the certificate, then its intermediates; relative to this file.
+    #[schemars(extend("x-required" = true))]
+    pub(super) cert: Option<String>,
+    /// The certificate's private key in PEM, not encrypted.
+    #[schemars(extend("x-required" = true))]
+    pub(super) key: Option<SecretText>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]

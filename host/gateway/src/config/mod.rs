@@ -42,7 +42,7 @@ pub use reference::reference;
 pub use resolved::{
     BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, KvGrant, Match, Network, OnError,
     Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server, ServerLimits,
-    Streams, Timeouts, TokenSource,
+    Streams, Timeouts, Tls, TokenSource,
 };
 pub use restart::{RESTART, keep_in_force};
 pub use secret::{Secret, hex, sha256};

@@ -78,6 +78,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Nobody chose the addresses: one of them may fail to bind (a host without IPv6) as long as another does not.
     pub default_listen: bool,
+    /// Absent: plain HTTP.
+    pub tls: Option<Tls>,
     pub clients: Clients,
     /// Somebody chose `clients`, so it does not follow from keys and addresses.
     pub clients_written: bool,
@@ -93,6 +95,19 @@ pub struct Server {
     pub limits: ServerLimits,
     pub plugin_header: bool,
     pub attempts_header: bool,
+}
+
+/// What clients are shown on every address.
+#[derive(Clone)]
+pub struct Tls {
+    pub show: Arc<rustls::ServerConfig>,
+}
+
+impl fmt::Debug for Tls {
+    /// Neither certificate nor key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
 }
 
 /// Sizes in bytes.

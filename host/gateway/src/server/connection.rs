@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::Limits;
 use super::head::{self, Framing, Refusal};
@@ -162,11 +161,12 @@ impl Drop for Turn {
 }
 
 /// Runs the connection to its end: hyper's part, the connection's clocks, and the request to drain.
-pub(super) async fn drive<S, B>(
-    connection: hyper::server::conn::http1::Connection<Guard, S>,
+pub(super) async fn drive<T, S, B>(
+    connection: hyper::server::conn::http1::Connection<Guard<T>, S>,
     shared: &Shared,
     limits: &Limits,
 ) where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: http_body::Body + 'static,
@@ -223,9 +223,9 @@ enum State {
     Refused,
 }
 
-/// The socket as hyper sees it.
-pub(super) struct Guard {
-    io: TokioIo<TcpStream>,
+/// The socket, or what TLS makes of it, as hyper sees it.
+pub(super) struct Guard<T> {
+    io: TokioIo<T>,
     buffer: BytesMut,
     seen: usize,
     state: State,
@@ -234,8 +234,8 @@ pub(super) struct Guard {
     shut: bool,
 }
 
-impl Guard {
-    pub(super) fn new(stream: TcpStream, head_bytes: usize, shared: Rc<Shared>) -> Guard {
+impl<T: AsyncRead + Unpin> Guard<T> {
+    pub(super) fn new(stream: T, head_bytes: usize, shared: Rc<Shared>) -> Guard<T> {
         let io = TokioIo::new(stream);
         Guard { io, buffer: BytesMut::new(), seen: 0, state: State::Head, head_bytes, shared, shut: false }
     }
@@ -320,7 +320,7 @@ impl Guard {
     }
 }
 
-impl Read for Guard {
+impl<T: AsyncRead + Unpin> Read for Guard<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -372,9 +372,9 @@ impl Read for Guard {
     }
 }
 
-impl Guard {
+impl<T> Guard<T> {
     /// Remembers since when the client has taken no byte.
-    fn note<T>(&self, poll: Poll<T>) -> Poll<T> {
+    fn note<R>(&self, poll: Poll<R>) -> Poll<R> {
         let stalled = &self.shared.stalled;
         match poll {
             Poll::Ready(_) if stalled.get().is_some() => stalled.set(None),
@@ -385,14 +385,16 @@ impl Guard {
     }
 }
 
-impl Write for Guard {
+impl<T: AsyncRead + AsyncWrite + Unpin> Write for Guard<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write(context, bytes);
         self.note(poll)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        // TLS takes bytes before the socket does, so that only here it shows that a client takes none.
+        let poll = Pin::new(&mut self.io).poll_flush(context);
+        self.note(poll)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,6 +17,7 @@ mod service;
 mod shutdown;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use sluice_dialect::failure::Failure;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
@@ -125,11 +127,13 @@ impl Default for Limits {
     }
 }
 
-/// Limits and the names that anonymous callers may use.
+/// Limits, the names that anonymous callers may use, and what clients are shown.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub limits: Limits,
     pub names: Names,
+    /// For connections from now on; absent: plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// The serving threads.
@@ -365,7 +369,26 @@ async fn serve_connection<S: Site>(
         tracing::debug!(%error, "a client connection cannot do without delay");
     }
     let options = context.options();
-    let limits = &options.limits;
+    match &options.tls {
+        None => serve_stream(context, stream, shared, &options.limits).await,
+        // Boxed, so that a plain connection's task is no larger for it.
+        Some(tls) => {
+            let secured = Box::pin(async {
+                if let Some(stream) = tls::accept(tls, stream, options.limits.head).await {
+                    serve_stream(context, stream, shared, &options.limits).await;
+                }
+            });
+            secured.await;
+        }
+    }
+}
+
+async fn serve_stream<S: Site, T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    context: Rc<service::Context<S>>,
+    stream: T,
+    shared: Rc<Shared>,
+    limits: &Limits,
+) {
     let guard = Guard::new(stream, limits.head_bytes, Rc::clone(&shared));
     let service =
         hyper::service::service_fn(|request| service::answer(Rc::clone(&context), Rc::clone(&shared), request));

@@ -143,7 +143,7 @@ impl Server {
         let (events, received) = mpsc::channel();
         let (release, released) = watch::channel(false);
         let shutdown = Shutdown::default();
-        let options = Arc::new(Options { limits, names: Names::default() });
+        let options = Arc::new(Options { limits, ..Options::default() });
         let running = serve(listening, &shutdown, move |_| {
             Ok(Rc::new(TestSite { options: Arc::clone(&options), events: events.clone(), release: released.clone() }))
         });

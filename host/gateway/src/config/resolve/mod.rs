@@ -12,6 +12,7 @@ mod plugins;
 mod providers;
 mod server;
 mod targets;
+mod tls;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

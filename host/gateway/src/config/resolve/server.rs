@@ -30,11 +30,13 @@ impl Context<'_> {
         };
         let clients_written = server.clients.is_some();
         let admin_token = server.admin_token.and_then(|text| self.secret(&text.0, at.key("admin_token")));
+        let tls = server.tls.and_then(|tls| self.tls(tls, at.key("tls")));
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(1024);
         let default_listen = overrides.listen.is_empty() && at.key("listen").is_absent();
         Server {
             listen,
             default_listen,
+            tls,
             clients,
             clients_written,
             names: self.names(&server.names, at.key("names")),
