@@ -145,6 +145,10 @@ impl Core {
         let provider = |row: &config::Provider| Provider::new(row.clone(), metrics, listings, &way, targets, pools);
         let providers = config.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         let plugins = plugins(&config)?;
+        // Last: what is refused must not have changed what is in force.
+        for provider in &providers {
+            provider.targets().for_each(|target| target.configure(&provider.config.health));
+        }
         Ok(Core {
             keys: Keys::new(&config.keys),
             routes: Routes::new(&config, &providers, &lasting.targets),

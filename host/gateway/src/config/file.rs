@@ -11,8 +11,10 @@ use schemars::JsonSchema;
 
 pub(super) use super::scalar::{DurationText, Named, OneOrMany, SecretText, SizeText};
 
+mod health;
 mod providers;
 
+pub(super) use health::*;
 pub(super) use providers::*;
 
 /// The whole of `sluice.yaml`. Every section is optional.

@@ -40,9 +40,9 @@ pub use input::Input;
 pub use publish::{file_schema, plugin_schema};
 pub use reference::reference;
 pub use resolved::{
-    BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, KvGrant, Match, Network, OnError,
-    Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server, ServerLimits,
-    Streams, Timeouts, Tls, TokenSource,
+    BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, Health, KvGrant, Match, Network,
+    OnError, Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server,
+    ServerLimits, Streams, Timeouts, Tls, TokenSource,
 };
 pub use restart::{RESTART, keep_in_force};
 pub use secret::{Secret, hex, sha256};

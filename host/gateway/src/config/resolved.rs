@@ -172,6 +172,7 @@ pub struct Provider {
     pub limits: ProviderLimits,
     /// `None`: any number of calls at once.
     pub calls: Option<CallLimits>,
+    pub health: Health,
 }
 
 /// What the addresses of a cloud's provider say beside the model.
@@ -263,6 +264,24 @@ pub struct ProviderLimits {
     pub event_size: usize,
     pub error_size: usize,
     pub hold_size: usize,
+}
+
+/// When a target is left out, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub enabled: bool,
+    /// At least 1.
+    pub consecutive: u32,
+    /// Percent, from 1 to 99: more than that is too much.
+    pub errors: u32,
+    /// At least 1.
+    pub min: u32,
+    /// From 1 s to 10 min.
+    pub window: Duration,
+    /// From 10 ms to 5 min.
+    pub eject: Duration,
+    /// At least 1 s.
+    pub check: Option<Duration>,
 }
 
 /// A virtual key. Only its digest is kept.
@@ -415,6 +434,13 @@ impl Default for ProviderLimits {
     /// What a provider gets that says nothing.
     fn default() -> Self {
         super::resolve::limits(&super::file::ProviderLimits::default())
+    }
+}
+
+impl Default for Health {
+    /// What a provider gets that says nothing.
+    fn default() -> Self {
+        super::resolve::default_health()
     }
 }
 

@@ -85,6 +85,11 @@ impl Provider {
         model.and_then(|model| self.live.named.get(model)).unwrap_or(&self.live.others)
     }
 
+    /// Everything that [`Provider::live`] gives.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<health::Target>> {
+        self.live.named.values().chain(std::iter::once(&self.live.others))
+    }
+
     /// Whether calls of that dialect pass without translation.
     pub fn speaks(&self, dialect: Dialect) -> bool {
         self.config.dialects.iter().any(|(spoken, _)| *spoken == dialect)

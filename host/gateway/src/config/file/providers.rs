@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DurationText, Named, SecretText, SizeText};
+use super::{DurationText, Health, Named, SecretText, SizeText};
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +38,8 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) timeouts: Timeouts,
     /// Limits on what it sends, and on how much it is asked at once.
     pub(in crate::config) limits: ProviderLimits,
+    /// When its targets are left out because calls to them fail.
+    pub(in crate::config) health: Health,
 }
 
 impl Default for Provider {
@@ -56,6 +58,7 @@ impl Default for Provider {
             headers: Named::default(),
             timeouts: Timeouts::default(),
             limits: ProviderLimits::default(),
+            health: Health::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod aliases;
 mod catalog;
 mod client_keys;
 mod cloud;
+mod health;
 mod network;
 mod plugins;
 mod providers;
@@ -25,6 +26,7 @@ use super::scalar::SizeText;
 use super::secret::{self, Secret, Source};
 use super::tree::shorten;
 
+pub(super) use health::default_health;
 pub(super) use plugins::default_block;
 pub(super) use providers::{limits, timeouts};
 

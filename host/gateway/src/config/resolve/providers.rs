@@ -140,6 +140,7 @@ impl Context<'_> {
             timeouts: timeouts(&written.timeouts),
             limits: limits(&written.limits),
             calls,
+            health: super::health::health(&written.health, at.key("health"), self.report),
         })
     }
 
