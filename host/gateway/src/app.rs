@@ -10,6 +10,7 @@ use prometheus::IntGauge;
 
 use crate::config::{self, Clients as Who, Config};
 use crate::governance::keys::Keys;
+use crate::governance::rates::Rates;
 use crate::hooks::complete::Outbox;
 use crate::hooks::finish::Finisher;
 use crate::live::Live;
@@ -62,6 +63,8 @@ pub struct Lasting {
     pub targets: Targets,
     /// How providers' keys stand.
     pub pools: Pools,
+    /// What callers have taken of their limits.
+    pub rates: Rates,
     /// Finished calls on their way to `on-complete`.
     pub outbox: Outbox,
     /// What a restart finds.
@@ -112,6 +115,7 @@ impl Core {
             listings: Arc::default(),
             targets: Targets::default(),
             pools: Pools::default(),
+            rates: Rates::default(),
             state,
             started: unix_seconds(),
         });
@@ -149,9 +153,10 @@ impl Core {
         for provider in &providers {
             provider.targets().for_each(|target| target.configure(&provider.config.health));
         }
+        lasting.rates.prune();
         Ok(Core {
-            keys: Keys::new(&config.keys),
             routes: Routes::new(&config, &providers, &lasting.targets),
+            keys: Keys::new(&config.keys, &config.teams, &lasting.rates),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
             options: Arc::new(options(&config)),
             way,

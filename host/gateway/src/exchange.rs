@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 use sluice_dialect::Dialect;
 use sluice_dialect::dialect::Said;
 
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

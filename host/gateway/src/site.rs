@@ -14,7 +14,7 @@ use sluice_dialect::failure::Failure;
 use crate::app::{Core, Gateway};
 use crate::exchange::{Handler, Inbound, Reply, Road};
 use crate::governance::access;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::live;
 use crate::observe;
 use crate::observe::record::{Outcome, Record};

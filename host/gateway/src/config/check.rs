@@ -6,6 +6,7 @@
 use serde_json::{Map, Number, Value as Json};
 
 use super::error::Report;
+use super::rate;
 use super::tree::{Entry, Node, Value, shorten};
 use super::units::{self, Names};
 
@@ -173,6 +174,8 @@ impl Walk<'_> {
         let verdict = match format(form) {
             "duration" => units::duration(text).err(),
             "size" => units::size(text).err(),
+            "rate" => rate::rate(text).err(),
+            "moment" => rate::moment(text).err(),
             _ => None,
         };
         let Some(expected) = verdict else { return true };
@@ -224,6 +227,7 @@ impl Walk<'_> {
                 let suggestion = match format(form) {
                     "duration" => format!("did you mean `{number}s`?"),
                     "size" => format!("did you mean `{number}B`?"),
+                    "rate" => format!("did you mean `{number}/min`?"),
                     _ => format!("write `\"{number}\"`"),
                 };
                 self.report.suggest(node.place, message, suggestion);
@@ -271,6 +275,8 @@ pub(super) fn describe(form: &Json) -> &'static str {
     match (kind(form), format(form)) {
         (_, "duration") => "a duration such as `10s`",
         (_, "size") => "a size such as `64MiB`",
+        (_, "rate") => "a rate such as `600/min`",
+        (_, "moment") => "a date such as `2027-01-31`",
         (_, "secret") => "a secret (`env:NAME` or `file:PATH`)",
         (Some("string"), _) => "a text",
         (Some("integer"), _) => "a whole number",

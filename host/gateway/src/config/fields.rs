@@ -7,6 +7,7 @@
 use serde_json::Value as Json;
 
 use super::check::{Schema, describe, format, kind, words};
+use super::rate;
 use super::tree::{Node, Value, shorten};
 use super::units;
 
@@ -204,6 +205,7 @@ fn plain(forms: &[&Json], text: &str) -> String {
     let same = forms.iter().find_map(|form| match format(form) {
         "duration" => units::duration(text).ok().map(units::show_duration),
         "size" => units::size(text).ok().map(units::show_size),
+        "rate" => rate::rate(text).ok().map(rate::show_rate),
         _ => None,
     });
     same.unwrap_or_else(|| text.to_owned())

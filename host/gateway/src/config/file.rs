@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use schemars::JsonSchema;
 
-pub(super) use super::scalar::{DurationText, Named, OneOrMany, SecretText, SizeText};
+pub(super) use super::scalar::{DurationText, MomentText, Named, OneOrMany, RateText, SecretText, SizeText};
 
 mod health;
 mod providers;
@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) aliases: Named<String>,
     /// Virtual keys: the keys that clients present to Sluice.
     pub(super) keys: Vec<ClientKey>,
+    /// Teams by name: what all keys of a team have in common. With this section, a key's `team` must be one of them.
+    pub(super) teams: Named<Team>,
     /// Where plugins are and how they run.
     pub(super) plugins: Plugins,
 }
@@ -154,7 +156,7 @@ pub(super) struct Network {
     pub(super) ca: Option<Vec<String>>,
 }
 
-#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-one-of" = ["value", "hash"]))]
 pub(super) struct ClientKey {
@@ -166,14 +168,62 @@ pub(super) struct ClientKey {
     /// `sha256:` and the key's SHA-256 digest in 64 hexadecimal digits, so that the file holds no secret.
     #[schemars(regex(pattern = r"^sha256:[0-9a-fA-F]{64}$"))]
     pub(super) hash: Option<String>,
+    /// A second key that serves as well, while clients move from one to the other: a secret, or `sha256:` and its digest.
+    pub(super) also: Option<SecretText>,
     /// The team it belongs to.
     pub(super) team: Option<String>,
     /// The user it belongs to.
     pub(super) user: Option<String>,
     /// Names and values that plugins and logs see.
     pub(super) labels: Named<String>,
-    /// The model names its calls may use; `*` stands for any text. Without it: all.
+    /// The model names its calls may use; `*` stands for any text. Without it and `routes`: all.
     pub(super) models: Vec<String>,
+    /// The routes its calls may use, by name; `*` stands for any text. A key with `routes` and no `models` may use nothing else.
+    pub(super) routes: Vec<String>,
+    /// Its last day, in UTC, or the moment from which it is refused. Without it: never.
+    pub(super) expires: Option<MomentText>,
+    /// Whether it serves; `false` refuses its calls and keeps its place.
+    pub(super) enabled: bool,
+    /// Calls in a time, from 1/day: all of them at once or spread, and then as they come back.
+    pub(super) rate: Option<RateText>,
+    /// Tokens in a time: a call takes what its prompt is estimated at, and is set right by what was really used.
+    pub(super) tokens: Option<RateText>,
+}
+
+impl Default for ClientKey {
+    fn default() -> Self {
+        ClientKey {
+            name: None,
+            value: None,
+            hash: None,
+            also: None,
+            team: None,
+            user: None,
+            labels: Named::default(),
+            models: Vec::new(),
+            routes: Vec::new(),
+            expires: None,
+            enabled: true,
+            rate: None,
+            tokens: None,
+        }
+    }
+}
+
+/// What counts for all keys of a team. A call must pass the key's limits and lists and the team's.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Team {
+    /// Labels of all its keys; a key's own label of the same name goes before.
+    pub(super) labels: Named<String>,
+    /// The model names that calls of its keys may use. Without it and `routes`: all.
+    pub(super) models: Vec<String>,
+    /// The routes that calls of its keys may use. A team with `routes` and no `models` may use nothing else.
+    pub(super) routes: Vec<String>,
+    /// Calls in a time, of all its keys together.
+    pub(super) rate: Option<RateText>,
+    /// Tokens in a time, of all its keys together.
+    pub(super) tokens: Option<RateText>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -14,6 +14,7 @@ mod file;
 mod input;
 mod network;
 mod publish;
+mod rate;
 mod reference;
 mod resolve;
 mod resolved;
@@ -38,11 +39,12 @@ pub use error::{ConfigError, ConfigErrors};
 pub use explain::{Explained, Unexplained, explain};
 pub use input::Input;
 pub use publish::{file_schema, plugin_schema};
+pub use rate::{Rate, show_rate};
 pub use reference::reference;
 pub use resolved::{
     BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, Health, KvGrant, Match, Network,
     OnError, Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server,
-    ServerLimits, Streams, Timeouts, Tls, TokenSource,
+    ServerLimits, Streams, Team, Timeouts, Tls, TokenSource,
 };
 pub use restart::{RESTART, keep_in_force};
 pub use secret::{Secret, hex, sha256};

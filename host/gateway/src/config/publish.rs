@@ -12,6 +12,8 @@ use super::file::{File, PluginBlock};
 /// A text that a variable of the environment is part of; it takes the place of a number, a truth value or a word.
 const VARIABLE: &str = r"\$\{";
 const DURATION: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)\s*$";
+const RATE: &str = r"^\s*[0-9]+(\.[0-9]+)?[kKMG]?\s*/\s*(s|sec|m|min|h|hour|d|day)\s*$";
+const MOMENT: &str = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2}))?\s*$";
 const SIZE: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*(KiB|MiB|GiB|kB|KB|MB|GB|B)\s*$";
 
 /// The schema of `sluice.yaml`.
@@ -103,6 +105,14 @@ fn shape(schema: &Schema, form: &Json) -> Json {
         ("string", "size") => {
             say("pattern", json!(format!("{SIZE}|{VARIABLE}")));
             say("examples", json!(["64KiB", "16MiB"]));
+        }
+        ("string", "rate") => {
+            say("pattern", json!(format!("{RATE}|{VARIABLE}")));
+            say("examples", json!(["600/min", "100k/min", "1M/day"]));
+        }
+        ("string", "moment") => {
+            say("pattern", json!(format!("{MOMENT}|{VARIABLE}")));
+            say("examples", json!(["2027-01-31", "2027-01-31T18:00:00Z"]));
         }
         ("string", "secret") => {
             say("examples", json!(["env:NAME", "file:PATH"]));

@@ -100,6 +100,8 @@ fn short(form: &Json) -> &'static str {
     match format(form) {
         "duration" => "duration",
         "size" => "size",
+        "rate" => "rate",
+        "moment" => "date or time",
         "secret" => "secret",
         _ => describe(form).trim_start_matches("a "),
     }

@@ -7,13 +7,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue};
 use sluice_dialect::Dialect;
 use sluice_dialect::hub::Policy;
 
+use super::rate::Rate;
 use super::secret::Secret;
+use crate::governance::caller::Scope;
 use crate::providers::catalog::Model;
 use crate::providers::table::{Auth, Quirk, Row};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub aliases: Vec<(String, String)>,
     /// In the order of the file; names and digests are unique.
     pub keys: Vec<ClientKey>,
+    /// In the order of the file; names are unique.
+    pub teams: Vec<Team>,
     pub plugins: Plugins,
     /// No file, no provider, loopback only: the built-in `echo` provider answers everything.
     pub demo: bool,
@@ -285,16 +289,35 @@ pub struct Health {
 }
 
 /// A virtual key. Only its digest is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ClientKey {
     pub name: String,
-    /// SHA-256 of the key.
-    pub check: [u8; 32],
+    /// SHA-256 of the key, and of the one that it is being changed for or from; never empty.
+    pub checks: Vec<[u8; 32]>,
+    /// One of [`Config::teams`], where there are any.
     pub team: Option<String>,
     pub user: Option<String>,
+    /// Its own; the team's are not among them.
     pub labels: BTreeMap<String, String>,
-    /// Patterns for [`super::glob`]; empty means all names.
-    pub models: Vec<String>,
+    /// What it may ask for, its team aside.
+    pub scope: Scope,
+    /// From then on it is refused.
+    pub expires: Option<SystemTime>,
+    pub disabled: bool,
+    /// Calls.
+    pub rate: Option<Rate>,
+    pub tokens: Option<Rate>,
+}
+
+/// What the keys of a team have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Team {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub scope: Scope,
+    /// Calls, of all keys together.
+    pub rate: Option<Rate>,
+    pub tokens: Option<Rate>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

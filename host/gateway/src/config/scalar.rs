@@ -1,4 +1,4 @@
-//! The value types of the file whose schema says more than "a text": durations, sizes, secrets, named and one-or-many lists.
+//! The value types of the file whose schema says more than "a text": durations, sizes, rates, dates, secrets, named and one-or-many lists.
 //!
 //! Their `format` in the schema is what the checker validates by; serde comes after and reads what the checker let through.
 
@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::units;
+use super::{rate, units};
 
 #[derive(Clone, Copy)]
 pub(super) struct DurationText(pub(super) Duration);
@@ -28,6 +28,12 @@ impl DurationText {
 
 #[derive(Clone, Copy)]
 pub(super) struct SizeText(pub(super) u64);
+
+#[derive(Clone, Copy)]
+pub(super) struct RateText(pub(super) rate::Rate);
+
+/// A date or a time, kept as it is written.
+pub(super) struct MomentText(pub(super) String);
 
 /// A secret as written. No `Debug`: it may be a literal.
 pub(super) struct SecretText(pub(super) String);
@@ -70,6 +76,32 @@ impl Serialize for SizeText {
     }
 }
 
+impl<'de> Deserialize<'de> for RateText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        rate::rate(&text).map(RateText).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for RateText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rate::show_rate(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for MomentText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        rate::moment(&text).map(|_| MomentText(text)).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for MomentText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(SecretText)
@@ -103,6 +135,8 @@ macro_rules! text_schema {
 
 text_schema!(DurationText, "duration");
 text_schema!(SizeText, "size");
+text_schema!(RateText, "rate");
+text_schema!(MomentText, "moment");
 text_schema!(SecretText, "secret");
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {

@@ -110,7 +110,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// Digits with at most one point: `f64::from_str` alone would also take `inf`, `1e9` and signs.
-fn decimal(text: &str) -> Option<f64> {
+pub(super) fn decimal(text: &str) -> Option<f64> {
     let digits = text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_digit());
     if digits && text.len() <= 18 { text.parse().ok() } else { None }
 }

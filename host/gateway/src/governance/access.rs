@@ -1,9 +1,12 @@
 //! From a request's headers to its caller, or to a refusal that says what to send.
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, HeaderName, header};
 use sluice_dialect::failure::{Blame, Failure};
 
-use super::keys::{Caller, Keys};
+use super::caller::Caller;
+use super::keys::{Keys, Known};
 use crate::config::{Clients, Secret};
 
 /// Where clients of each dialect put their key, beside `Authorization`, which goes before these.
@@ -19,21 +22,23 @@ static OWN: [HeaderName; 2] = [HeaderName::from_static("x-sluice-key"), HeaderNa
 /// The caller of a request. `Ok(None)`: anonymous, where that is allowed; the server's loopback rules then apply.
 ///
 /// # Errors
-/// 401 where a key is needed and none, or an unknown one, was sent.
+/// 401 where a key is needed and none, or an unknown one, was sent. A key that is known and has expired (401) or is switched off (403) is
+/// refused even where none is needed: it would be served as somebody else otherwise.
 pub fn caller(keys: &Keys, clients: Clients, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
-    if keys.is_empty() && clients != Clients::Keys {
+    let needed = clients == Clients::Keys;
+    if keys.is_empty() && !needed {
         return Ok(None);
     }
-    if clients != Clients::Keys {
-        // A key that a client sends out of habit ("dummy-key") is no claim; a known one still names its caller.
-        return Ok(presented(headers).and_then(|key| keys.caller(key)));
-    }
-    let Some(key) = presented(headers) else {
-        return Err(unauthorized("You did not send a key. Send it as `Authorization: Bearer KEY`."));
-    };
-    match keys.caller(key) {
-        Some(caller) => Ok(Some(caller)),
-        None => Err(unauthorized("The key you sent is not known here. Ask the operator of this gateway for one.")),
+    match presented(headers).map(|key| keys.find(key, SystemTime::now())) {
+        Some(Some(Known::Caller(caller))) => Ok(Some(caller.clone())),
+        Some(Some(Known::Expired(name, since))) => Err(expired(name, since)),
+        Some(Some(Known::Disabled(name))) => Err(disabled(name)),
+        // A key that a client sends out of habit ("dummy-key") is no claim.
+        None | Some(None) if !needed => Ok(None),
+        None => Err(unauthorized("You did not send a key. Send it as `Authorization: Bearer KEY`.")),
+        Some(None) => {
+            Err(unauthorized("The key you sent is not known here. Ask the operator of this gateway for one."))
+        }
     }
 }
 
@@ -62,8 +67,25 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| PLACES.iter().find_map(|place| headers.get(place).map(|value| value.as_bytes().trim_ascii())))
 }
 
+fn expired(name: &str, since: SystemTime) -> Failure {
+    let since = humantime::format_rfc3339_seconds(since);
+    let message =
+        format!("The key you sent has expired, at {since}. Ask the operator of this gateway for another one.");
+    refused("api_key_expired", message).with_detail(format!("key `{name}`: change `expires` to let it in again"))
+}
+
+fn disabled(name: &str) -> Failure {
+    let message = "The key you sent is switched off. Ask the operator of this gateway.";
+    Failure::new(Blame::Client, 403, "permission_error", "api_key_disabled", message)
+        .with_detail(format!("key `{name}`: `enabled: false`"))
+}
+
 fn unauthorized(message: &str) -> Failure {
-    let mut failure = Failure::new(Blame::Client, 401, "authentication_error", "invalid_api_key", message);
+    refused("invalid_api_key", message.to_owned())
+}
+
+fn refused(code: &'static str, message: String) -> Failure {
+    let mut failure = Failure::new(Blame::Client, 401, "authentication_error", code, message);
     failure.headers.push(("www-authenticate".to_owned(), "Bearer".to_owned()));
     failure
 }
@@ -73,16 +95,14 @@ fn unauthorized(message: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::config::{ClientKey, sha256};
+    use crate::governance::rates::Rates;
+
+    fn key() -> ClientKey {
+        ClientKey { name: "app".into(), checks: vec![sha256(b"sk-one")], ..ClientKey::default() }
+    }
 
     fn keys() -> Keys {
-        Keys::new(&[ClientKey {
-            name: "app".into(),
-            check: sha256(b"sk-one"),
-            team: None,
-            user: None,
-            labels: Default::default(),
-            models: Vec::new(),
-        }])
+        Keys::new(&[key()], &[], &Rates::default())
     }
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
@@ -120,6 +140,20 @@ mod tests {
     fn without_keys_any_credential_is_anonymous() {
         let sent = headers("authorization", "Bearer dummy-key");
         assert_eq!(caller(&Keys::default(), Clients::Loopback, &sent).unwrap(), None);
+    }
+
+    #[test]
+    fn a_known_key_that_may_not_serve_is_nobody_else() {
+        let sent = headers("x-api-key", "sk-one");
+        let with = |key: ClientKey, clients| caller(&Keys::new(&[key], &[], &Rates::default()), clients, &sent);
+        for clients in [Clients::Keys, Clients::Open, Clients::Loopback] {
+            let failure = with(ClientKey { expires: Some(SystemTime::UNIX_EPOCH), ..key() }, clients).unwrap_err();
+            assert_eq!((failure.status, failure.code.as_deref()), (401, Some("api_key_expired")));
+            assert!(failure.message.contains("expired, at 1970-01-01T00:00:00Z"), "{}", failure.message);
+            let failure = with(ClientKey { disabled: true, ..key() }, clients).unwrap_err();
+            assert_eq!((failure.status, failure.code.as_deref()), (403, Some("api_key_disabled")));
+            assert!(with(key(), clients).unwrap().is_some());
+        }
     }
 
     #[test]

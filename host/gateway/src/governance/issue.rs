@@ -20,14 +20,7 @@ pub struct Issued {
 impl Issued {
     /// The key as the configuration would have it.
     pub fn key(&self) -> ClientKey {
-        ClientKey {
-            name: "first".into(),
-            check: self.client_key.digest(),
-            team: None,
-            user: None,
-            labels: Default::default(),
-            models: Vec::new(),
-        }
+        ClientKey { name: "first".into(), checks: vec![self.client_key.digest()], ..ClientKey::default() }
     }
 }
 

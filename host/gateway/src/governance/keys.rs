@@ -1,122 +1,125 @@
-//! Who is calling: a presented credential to the virtual key behind it.
+//! Virtual keys: a presented credential to the caller behind it, or to why there is none.
 //!
-//! Look-up only. Limits, budgets and whether anonymous calls are allowed are decided elsewhere.
+//! Look-up only; it holds digests and no key. Where a credential stands in a request is `access`'s, what may be taken is `rates`'.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_lc_rs::constant_time;
 
-use crate::config::{ClientKey, sha256};
+pub use super::caller::Caller;
+use super::rates::{Limits, Rates, What, Whose};
+use crate::config::{ClientKey, Rate, Team, sha256};
 
-/// Who makes a call: the virtual key's particulars, shared by all its calls. An anonymous caller has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The key's name, never the key.
-    pub key: Arc<str>,
-    pub team: Option<Arc<str>>,
-    pub user: Option<Arc<str>>,
-    pub labels: Arc<BTreeMap<String, String>>,
-    /// Patterns for [`crate::config::glob`]; empty means all names.
-    pub models: Arc<[String]>,
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
+
+/// What a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    Caller(&'a Caller),
+    /// A key that served until then. With its name.
+    Expired(&'a str, SystemTime),
+    /// A key that is switched off. With its name.
+    Disabled(&'a str),
 }
 
-impl Caller {
-    pub fn label(&self, name: &str) -> Option<&str> {
-        self.labels.get(name).map(String::as_str)
-    }
-}
-
-impl From<&ClientKey> for Caller {
-    fn from(key: &ClientKey) -> Self {
-        Caller {
-            key: key.name.as_str().into(),
-            team: key.team.as_deref().map(Arc::from),
-            user: key.user.as_deref().map(Arc::from),
-            labels: Arc::new(key.labels.clone()),
-            models: key.models.as_slice().into(),
-        }
-    }
+#[derive(Debug)]
+struct Key {
+    caller: Caller,
+    expires: Option<SystemTime>,
+    disabled: bool,
 }
 
 /// All virtual keys of one configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Keys {
-    keys: Vec<(ClientKey, Caller)>,
+    keys: Vec<Key>,
+    /// Every key's digests by their first bytes, with the key's place in `keys`. The map is one of the standard library's, whose order is
+    /// drawn anew for each.
+    digests: HashMap<[u8; 8], Vec<([u8; 32], usize)>>,
 }
 
 impl Keys {
-    pub fn new(keys: &[ClientKey]) -> Self {
-        Keys { keys: keys.iter().map(|key| (key.clone(), Caller::from(key))).collect() }
+    /// What has been taken of their limits is found in `rates`, and goes on.
+    pub fn new(keys: &[ClientKey], teams: &[Team], rates: &Rates) -> Self {
+        let mut out = Keys::default();
+        for key in keys {
+            let at = out.keys.len();
+            for check in &key.checks {
+                out.digests.entry(first(check)).or_default().push((*check, at));
+            }
+            let team = key.team.as_ref().and_then(|name| teams.iter().find(|team| team.name == *name));
+            out.keys.push(Key { caller: caller(key, team, rates), expires: key.expires, disabled: key.disabled });
+        }
+        out
     }
 
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The key that `presented` is.
-    pub fn find(&self, presented: &[u8]) -> Option<&ClientKey> {
-        self.entry(presented).map(|(key, _)| key)
-    }
-
-    /// As [`Keys::find`], ready to travel with the call.
-    pub fn caller(&self, presented: &[u8]) -> Option<Caller> {
-        self.entry(presented).map(|(_, caller)| caller.clone())
-    }
-
-    /// The time depends on the number of keys and the length of `presented`, never on which key matches or on how much of it does.
-    fn entry(&self, presented: &[u8]) -> Option<&(ClientKey, Caller)> {
+    /// What `presented` is; `None` for what is no key.
+    ///
+    /// It takes as long among many keys as among few, and tells nothing of a key that is not presented: where it looks follows from the
+    /// SHA-256 of `presented`, and who could learn how far that agrees with a key's digest would still have to find a text with the digest.
+    /// The digest as a whole is compared in a time that does not depend on it.
+    pub fn find(&self, presented: &[u8], now: SystemTime) -> Option<Known<'_>> {
         let digest = sha256(presented);
         let mut found = None;
-        for entry in &self.keys {
-            // No early exit, or the time would tell where in the list the key is.
-            if constant_time::verify_slices_are_equal(&entry.0.check, &digest).is_ok() {
-                found = Some(entry);
+        for (check, at) in self.digests.get(&first(&digest))? {
+            if constant_time::verify_slices_are_equal(check, &digest).is_ok() {
+                found = self.keys.get(*at);
             }
         }
-        found
+        let key = found?;
+        Some(match key.expires {
+            _ if key.disabled => Known::Disabled(&key.caller.key),
+            Some(expires) if expires <= now => Known::Expired(&key.caller.key, expires),
+            _ => Known::Caller(&key.caller),
+        })
+    }
+
+    /// The caller that a key of this name makes, whether it serves just now or not: for those who ask what would happen.
+    pub fn named(&self, name: &str) -> Option<&Caller> {
+        self.keys.iter().map(|key| &key.caller).find(|caller| *caller.key == *name)
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn key(name: &str, value: &str) -> ClientKey {
-        ClientKey {
-            name: name.to_owned(),
-            check: sha256(value.as_bytes()),
-            team: Some("search".to_owned()),
-            user: None,
-            labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
-            models: vec!["fast".to_owned()],
-        }
+fn first(digest: &[u8; 32]) -> [u8; 8] {
+    let mut out = [0; 8];
+    for (to, from) in out.iter_mut().zip(digest) {
+        *to = *from;
     }
+    out
+}
 
-    #[test]
-    fn every_key_is_found_by_its_whole_value_only() {
-        let keys = Keys::new(&[key("a", "sk-a"), key("b", "sk-b"), key("c", "sk-c")]);
-        for name in ["a", "b", "c"] {
-            assert_eq!(keys.find(format!("sk-{name}").as_bytes()).unwrap().name, name);
-        }
-        for wrong in ["", "sk-", "sk-aa", "SK-A", "a", "sk-a\0"] {
-            assert!(keys.find(wrong.as_bytes()).is_none(), "{wrong:?}");
-        }
-        assert!(Keys::new(&[]).is_empty() && Keys::default().find(b"").is_none());
+/// Without its team's part and without limits.
+impl From<&ClientKey> for Caller {
+    fn from(key: &ClientKey) -> Self {
+        caller(key, None, &Rates::default())
     }
+}
 
-    #[test]
-    fn a_digest_is_no_credential() {
-        let digest = sha256(b"sk-a");
-        assert!(Keys::new(&[key("a", "sk-a")]).find(&digest).is_none());
-    }
-
-    #[test]
-    fn the_caller_carries_the_particulars() {
-        let caller = Keys::new(&[key("a", "sk-a")]).caller(b"sk-a").unwrap();
-        assert_eq!((&*caller.key, caller.team.as_deref(), caller.user.as_deref()), ("a", Some("search"), None));
-        assert_eq!((caller.label("region"), caller.label("other")), (Some("eu"), None));
-        assert_eq!(*caller.models, ["fast".to_owned()]);
+fn caller(key: &ClientKey, team: Option<&Team>, rates: &Rates) -> Caller {
+    let mut labels = team.map(|team| team.labels.clone()).unwrap_or_default();
+    labels.extend(key.labels.clone());
+    let scopes = [Some(&key.scope), team.map(|team| &team.scope)];
+    let bucket = |whose, what, name: &str, rate: Option<Rate>| Some(rates.limit(whose, what, name, rate?));
+    let limits = [
+        bucket(Whose::Key, What::Requests, &key.name, key.rate),
+        bucket(Whose::Key, What::Tokens, &key.name, key.tokens),
+        team.and_then(|team| bucket(Whose::Team, What::Requests, &team.name, team.rate)),
+        team.and_then(|team| bucket(Whose::Team, What::Tokens, &team.name, team.tokens)),
+    ];
+    Caller {
+        key: key.name.as_str().into(),
+        team: key.team.as_deref().map(Arc::from),
+        user: key.user.as_deref().map(Arc::from),
+        labels: Arc::new(labels),
+        scopes: scopes.into_iter().flatten().filter(|scope| !scope.is_all()).cloned().collect(),
+        limits: Limits::new(limits.into_iter().flatten().collect()),
     }
 }

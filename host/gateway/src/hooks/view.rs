@@ -20,7 +20,7 @@ use super::edit;
 use super::pieces::texts;
 use super::route::Offers;
 use crate::config::CREDENTIALS;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::observe::record::Outcome;
 use crate::plugins::chain::Entry;
 

@@ -10,7 +10,7 @@ use sluice_dialect::usage::Usage;
 use sluice_sandbox::Hook;
 
 use super::document::cut;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::routing::Skipped;
 
 /// The longest reason of an attempt, bytes.

@@ -15,6 +15,7 @@ use super::kept::Kept;
 use crate::app::Core;
 use crate::config::Timeouts;
 use crate::exchange::{Inbound, Road};
+use crate::governance::rates::Admitted;
 use crate::hooks::finish::Finisher;
 use crate::hooks::view::{CallState, Seed};
 use crate::observe;
@@ -146,6 +147,8 @@ pub struct Settle {
     pub state: Option<Box<CallState>>,
     /// For `on-finish`, where a plugin has it.
     pub kept: Option<Box<Kept>>,
+    /// What was taken of the caller's limits, where it has any.
+    pub admitted: Option<Admitted>,
     /// For `on-complete`, where a plugin has it.
     told: Option<Arc<Chain>>,
     core: Arc<Core>,
@@ -170,6 +173,7 @@ impl Settle {
             started: inbound.started,
             state: None,
             kept: None,
+            admitted: None,
             told: None,
             core: Arc::clone(core),
             provider: None,
@@ -199,6 +203,18 @@ impl Settle {
             record.earlier.push(last);
         }
         record.attempts += 1;
+    }
+
+    /// Takes the call, and the tokens that are expected of it, from what its caller may use.
+    ///
+    /// # Errors
+    /// The 429 of a caller that has used it up.
+    pub fn take(&mut self, tokens: impl FnOnce() -> u64) -> Result<(), Failure> {
+        let limits = self.record.caller.as_ref().and_then(|caller| caller.limits.as_ref());
+        if let Some(limits) = limits {
+            self.admitted = Some(limits.admit(self.record.dialect, tokens)?);
+        }
+        Ok(())
     }
 
     /// The provider was waited for.
@@ -252,6 +268,9 @@ impl Drop for Settle {
             metrics.overhead.observe(overhead.as_secs_f64());
         }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
+        if let Some(admitted) = self.admitted.take() {
+            settle_tokens(admitted, &self.record, self.outcome);
+        }
         let core = &self.core;
         observe::tell(&self.record, self.outcome, total, &core.log, Some(&core.recent), |document| {
             if let Some(chain) = &self.told {
@@ -261,6 +280,16 @@ impl Drop for Settle {
         if let Some(kept) = self.kept.take() {
             kept.finish(self.state.take(), &self.record, self.outcome);
         }
+    }
+}
+
+/// What the call used counts where its provider said so. Where none did and a provider was at work, the estimate stands; a call that
+/// failed or was refused gives it back.
+fn settle_tokens(admitted: Admitted, record: &Record, outcome: Outcome) {
+    match (&record.usage, outcome) {
+        (Some(usage), _) => admitted.settle(usage.prompt().saturating_add(usage.completion())),
+        (None, Outcome::Ok | Outcome::Truncated | Outcome::ClientGone) if record.attempts > 0 => admitted.keep(),
+        _ => drop(admitted),
     }
 }
 

@@ -136,7 +136,7 @@ async fn steps(gateway: &Gateway, core: &Core, call: &mut Call) -> Result<Served
 }
 
 /// Whether the call may be served at all: required policy is live, the caller may use the model, streams can be guarded.
-fn admit(call: &Call) -> Result<(), Failure> {
+fn admit(call: &mut Call) -> Result<(), Failure> {
     required(&call.chain)?;
     if let Some(caller) = &call.settle.record.caller {
         let asked = call.peek.model.as_ref().map(|model| &*model.name);
@@ -150,7 +150,10 @@ fn admit(call: &Call) -> Result<(), Failure> {
         let failure = Failure::new(Blame::Plugin, 400, "invalid_request_error", "stream_refused", message);
         return Err(failure.with_param("stream").with_detail(format!("streams: refuse in {}.yaml", entry.name)));
     }
-    Ok(())
+    // Last: what is refused for another reason takes nothing of the caller's limits.
+    let counted = call.settle.record.operation == Operation::CountTokens.as_str();
+    let body = call.body.clone();
+    call.settle.take(|| if counted { 0 } else { other::estimate(&body) })
 }
 
 /// Refuses calls while a required policy is not loaded.

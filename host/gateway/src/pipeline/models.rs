@@ -2,6 +2,7 @@
 //!
 //! What a provider lists is only shown, never used to route: a bare name goes where the configuration says.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -13,9 +14,8 @@ use sluice_dialect::failure::{Blame, Failure};
 use super::reply;
 use super::route::{self, Route};
 use crate::app::Core;
-use crate::config::glob;
 use crate::exchange::{Reply, ReplyBody, Road};
-use crate::governance::keys::Caller;
+use crate::governance::caller::{Caller, Scope};
 use crate::providers::Provider;
 use crate::providers::listing::Models;
 
@@ -136,11 +136,8 @@ impl Page<'_> {
     /// the bare name, and that leads here.
     fn model(&mut self, provider: &Provider, model: &str, models: Option<&Models>) {
         let full = format!("{}/{model}", provider.name);
-        let lists = |name: &str| {
-            self.caller.is_none_or(|caller| {
-                caller.models.is_empty() || caller.models.iter().any(|pattern| glob(pattern, name))
-            })
-        };
+        let lists =
+            |name: &str| self.caller.is_none_or(|caller| caller.scopes.iter().all(|scope| scope.has_model(name)));
         let name = match self.prefix {
             Some(_) if lists(model) || lists(&full) => model,
             None if lists(&full) => &full,
@@ -190,12 +187,13 @@ fn object(core: &Core, name: &str, target: Option<(&Provider, &str)>, models: Op
     object.to_string()
 }
 
-/// Whether the caller's key may ask for this name: as the client says it, or as `provider/model` that it leads to.
+/// Whether the caller may ask for this name: as the client says it, or as `provider/model` that it leads to. What a route leads to may be
+/// used by whoever may use the route.
 ///
 /// # Errors
-/// 403. A key with a list must also name a model: what a provider serves without a name may be any.
+/// 403. A caller with a list must also name a model: what a provider serves without a name may be any.
 pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&str>) -> Result<(), Failure> {
-    if caller.models.is_empty() {
+    if caller.is_unbound() {
         return Ok(());
     }
     let refused = |message| {
@@ -205,17 +203,19 @@ pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&s
     let Some(name) = name else {
         return refused("Your key may use certain models only: name one of them in the body.".to_owned());
     };
-    let lists = |name: &str| caller.models.iter().any(|pattern| glob(pattern, name));
-    let full = || match route::resolve(core, prefix, Some(name)) {
-        Ok(Route::Provider { at, model }) => {
-            core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
-        }
-        _ => None,
-    };
-    if lists(name) || full().is_some_and(|full| lists(&full)) {
+    let full = OnceCell::new();
+    let leads_to = || full.get_or_init(|| full_name(core, prefix, name)).as_deref();
+    let allowed = |scope: &Scope| scope.has_model(name) || leads_to().is_some_and(|full| scope.has_model(full));
+    if caller.scopes.iter().all(allowed) {
         return Ok(());
     }
     refused(format!("Your key may not use the model `{}`.", name.chars().take(200).collect::<String>()))
+}
+
+/// The `provider/model` that a name leads to.
+fn full_name(core: &Core, prefix: Option<&str>, name: &str) -> Option<String> {
+    let Ok(Route::Provider { at, model }) = route::resolve(core, prefix, Some(name)) else { return None };
+    core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
 }
 
 fn json_reply(status: StatusCode, text: String) -> Reply {

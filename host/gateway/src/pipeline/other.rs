@@ -25,6 +25,8 @@ mod embed;
 mod multipart;
 mod raw;
 
+pub(super) use count::estimate;
+
 pub async fn run(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Reply {
     match &inbound.road.operation {
         Operation::Models => models::list(core, &inbound.road, inbound.caller.as_ref()).await,
@@ -49,7 +51,7 @@ async fn read(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Repl
     call.peek.stream = false;
     call.keep(&gateway.finisher);
     let steps = async {
-        super::admit(&call)?;
+        super::admit(&mut call)?;
         if counts { count::run(gateway, core, &mut call).await } else { embed::run(gateway, core, &mut call).await }
     };
     let served = tokio::select! {

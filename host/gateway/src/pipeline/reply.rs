@@ -45,6 +45,9 @@ pub fn head(settle: &Settle, provider: Option<&HeaderMap>, content_type: &'stati
     if settle.core().config.demo {
         out.insert("x-sluice-demo", HeaderValue::from_static("echo"));
     }
+    if let Some(admitted) = &settle.admitted {
+        admitted.tell(settle.record.dialect, &mut out);
+    }
     own_headers(settle, &mut out);
     if settle.record.tell_losses && !settle.record.lost.is_empty() {
         out.extend(lost(&settle.record.lost).map(|value| (LOST, value)));
@@ -101,11 +104,17 @@ pub fn refuse(mut settle: Settle, failure: &Failure) -> Reply {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-sluice-error-source", HeaderValue::from_static(failure.blame.as_str()));
     if let Some(after) = failure.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        // Rounded up: a client that comes a moment too early is refused again.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     if failure.blame != Blame::Provider && failure.status >= 500 && failure.retry_after.is_none() {
         // The client's own retries cannot mend a failing policy or gateway.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    // A provider's refusal tells of the provider's limits.
+    if let Some(admitted) = settle.admitted.as_ref().filter(|_| failure.blame != Blame::Provider) {
+        admitted.tell(settle.record.dialect, &mut headers);
     }
     own_headers(&settle, &mut headers);
     extend(&mut headers, &failure.headers);

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 use crate::config::{Match, glob};
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 
 /// What is known of a call before any plugin has run.
 pub struct CallFacts<'a> {
@@ -85,11 +85,9 @@ mod tests {
     fn caller() -> Caller {
         Caller::from(&ClientKey {
             name: "search-prod".into(),
-            check: [0; 32],
             team: Some("search".into()),
-            user: None,
             labels: [("region".to_owned(), "eu".to_owned())].into(),
-            models: Vec::new(),
+            ..ClientKey::default()
         })
     }
 

@@ -42,7 +42,7 @@ pub use route::Page;
 pub use shutdown::Shutdown;
 
 use crate::exchange::{Handler, Reply, Road};
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use connection::{Guard, Shared};
 use shutdown::Phase;
 

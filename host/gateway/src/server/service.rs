@@ -19,7 +19,7 @@ use super::connection::{Shared, Turn};
 use super::route::{self, Missed, Page, Route};
 use super::{Options, Site, loopback, respond};
 use crate::exchange::{CutOff, Inbound, Reply, ReplyBody, Road};
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 
 /// What all connections of a thread share.
 pub(super) struct Context<S> {

@@ -51,7 +51,8 @@ pub(super) fn config(
 ) -> Config {
     let dir = path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
     let mut context = Context { env, dir: &dir, report };
-    let keys = context.client_keys(file.keys, root.key("keys"));
+    let teams = context.teams(file.teams, root.key("teams"));
+    let keys = context.client_keys(file.keys, root.key("keys"), root.key("teams").names());
     let aliases = context.aliases(&file.aliases, &file.providers, root);
     let mut providers = context.providers(file.providers, root.key("providers"));
     context.catalog(file.catalog, &mut providers, root.key("catalog"));
@@ -60,7 +61,19 @@ pub(super) fn config(
     let plugins = context.plugins(file.plugins, root.key("plugins"), overrides);
     let server = context.server(file.server, root.key("server"), overrides, !keys.is_empty());
     let demo = path.is_none() && providers.is_empty() && server.listen.iter().all(|at| server::is_loopback(*at));
-    Config { server, network, providers, aliases, keys, plugins, demo, file: path, digest: None, warnings: Vec::new() }
+    Config {
+        server,
+        network,
+        providers,
+        aliases,
+        keys,
+        teams,
+        plugins,
+        demo,
+        file: path,
+        digest: None,
+        warnings: Vec::new(),
+    }
 }
 
 /// Resolves the checked content of one plugin's own file.

@@ -82,9 +82,9 @@ fn wrong_values_say_what_was_expected() {
     );
     bad("sever: {}\n", &["c.yaml:1:1: unknown field `sever`, did you mean `server`?"]);
     bad(
-        "routes: {}\n",
+        "wallets: {}\n",
         &[
-            "c.yaml:1:1: unknown field `routes`, expected `server`, `network`, `providers`, `catalog`, `aliases`, `keys` or `plugins`",
+            "c.yaml:1:1: unknown field `wallets`, expected `server`, `network`, `providers`, `catalog`, `aliases`, `keys`, `teams` or `plugins`",
         ],
     );
 }
@@ -396,6 +396,34 @@ fn clouds_and_the_catalog_say_what_they_miss() {
             "c.yaml:5:41: expected letters, digits, `-`, `.` and `_`",
             "c.yaml:6:12: `nobody/m` names no model of a configured provider, write `PROVIDER/MODEL`",
             "c.yaml:6:26: `openai` names no model of a configured provider, write `PROVIDER/MODEL`",
+        ],
+    );
+}
+
+#[test]
+fn callers_limits_teams_and_dates_are_checked() {
+    bad(
+        "keys: [{ name: k, value: env:WORD, rate: 600, tokens: 5/week, expires: soon, enabled: perhaps }]\n",
+        &[
+            "c.yaml:1:42: expected a rate such as `600/min`, found the number 600, did you mean `600/min`?",
+            "c.yaml:1:55: expected an amount in a time, such as `10/s`, `600/min`, `100k/min` or `1M/day`, found `5/week`",
+            "c.yaml:1:72: expected a date or a time such as `2027-01-31` or `2027-01-31T18:00:00Z`, found `soon`",
+            "c.yaml:1:87: expected `true` or `false`, found `perhaps`",
+        ],
+    );
+    bad(
+        "teams: { search: {}, ads: { models: [''] } }\nkeys: [{ name: k, value: env:WORD, team: serch }, { name: l, value: env:OTHER_KEY, team: xxxxxxxxx }]\n",
+        &[
+            "c.yaml:1:38: expected a name, found an empty text",
+            "c.yaml:2:42: there is no team `serch`, did you mean `search`?",
+            "c.yaml:2:90: there is no team `xxxxxxxxx`, add it to `teams:`",
+        ],
+    );
+    bad(
+        "keys: [{ name: k, value: env:WORD, also: env:WORD }, { name: l, value: env:OTHER_KEY, also: 'sha256:12' }]\n",
+        &[
+            "c.yaml:1:42: both keys of `k` are the same, issue another one",
+            "c.yaml:1:93: expected `sha256:` and 64 hexadecimal digits, found another length or other digits",
         ],
     );
 }

@@ -156,7 +156,7 @@ fn no_secret_prints() {
     assert!(!format!("{config:?} {config:#?}").contains(SECRET));
     let settings = config.plugins.chain["p"].settings.clone().unwrap();
     assert_eq!(settings, format!("{{\"token\":\"{SECRET}\"}}"));
-    assert_eq!(config.keys[0].check, sha256(SECRET.as_bytes()));
+    assert_eq!(config.keys[0].checks, [sha256(SECRET.as_bytes())]);
     assert!(config.server.admin_token.unwrap().is(format!("{SECRET}-OTHER_KEY").as_bytes()));
     assert_eq!(config.providers[0].headers[1].1.as_bytes(), format!("b{SECRET}").as_bytes());
 }
@@ -298,4 +298,33 @@ fn what_the_operator_says_of_a_model_goes_over_the_catalog() {
     let (listed, own) = (known("gpt-4o"), known("ft"));
     assert_eq!((listed.output, listed.window, listed.price.input), (Some(7), Some(128_000), Some(75_000_000)));
     assert_eq!((own.refuses_sampling, own.window, own.price.input), (true, None, None));
+}
+
+#[test]
+fn callers_have_teams_limits_and_two_keys() {
+    let config = good(
+        "teams: { search: { labels: { cost: '7' }, routes: [smart], tokens: 1M/day } }\n\
+         keys:\n  - { name: a, value: env:WORD, also: env:OTHER_KEY, team: search, rate: 600/min, expires: 2099-12-31 }\n  \
+         - { name: b, hash: 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', enabled: false }\n",
+    );
+    let (team, a, b) = (&config.teams[0], &config.keys[0], &config.keys[1]);
+    assert_eq!((team.name.as_str(), team.scope.routes[0].as_str(), team.rate), ("search", "smart", None));
+    assert_eq!(team.tokens.map(show_rate).as_deref(), Some("1M/day"));
+    let digest = |text: &str| sha256(text.as_bytes());
+    assert_eq!(a.checks, [digest(SECRET), digest(&format!("{SECRET}-OTHER_KEY"))]);
+    assert_eq!((a.rate.map(show_rate).as_deref(), a.disabled, b.disabled), (Some("600/min"), false, true));
+    let ends = a.expires.unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(ends, Duration::from_secs(4_102_444_800), "the end of that day");
+    assert_eq!(b.checks, [digest("abc")]);
+    let free = good("keys: [{ name: a, value: env:WORD, team: anything }]\n");
+    assert_eq!(free.keys[0].team.as_deref(), Some("anything"), "without a list of teams any name is one");
+}
+
+#[test]
+fn a_key_that_has_expired_is_a_warning() {
+    let config = good(
+        "keys: [{ name: a, hash: 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', expires: 2020-01-01 }]\n",
+    );
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].ends_with("c.yaml:1:109: the key `a` has expired"), "{:?}", config.warnings);
 }

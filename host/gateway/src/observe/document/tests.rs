@@ -7,7 +7,7 @@ use sluice_sandbox::Hook;
 
 use super::super::record::{Class, Stamp};
 use super::*;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::routing::Skipped;
 
 const SCHEMA: &str = include_str!("../../../../../wit/finished-call.schema.json");
@@ -39,7 +39,7 @@ fn full() -> Record {
         team: Some("search".into()),
         user: Some("ann".into()),
         labels: Arc::new(BTreeMap::from([("region".to_owned(), "e\"u".to_owned())])),
-        models: Arc::default(),
+        ..Caller::default()
     };
     let stamp = Stamp {
         plugin: "pii".into(),

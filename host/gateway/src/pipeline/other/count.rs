@@ -93,7 +93,7 @@ fn written(dialect: Dialect, tokens: u64) -> Bytes {
 }
 
 /// The tokens of a request, roughly; at least one.
-fn estimate(body: &[u8]) -> u64 {
+pub fn estimate(body: &[u8]) -> u64 {
     let mut sum = Sum::default();
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
         sum.value(&value, "");

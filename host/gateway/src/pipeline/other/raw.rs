@@ -22,7 +22,7 @@ use sluice_dialect::usage::Usage;
 use sluice_dialect::{Dialect, json};
 
 use super::ask::{self, Question};
-use super::{multipart, renamed, unseen};
+use super::{estimate, multipart, renamed, unseen};
 use crate::app::{Core, Gateway};
 use crate::exchange::{Inbound, Pump, Raw, Reply, ReplyBody};
 use crate::observe::record::Outcome;
@@ -120,6 +120,9 @@ async fn send(
         models::admit(core, caller, road.provider, said)?;
     }
     unseen(&chain, road.operation.as_str())?;
+    // Forms hold files and sound, whose size says nothing of tokens.
+    let tokens = || if matches!(named, Named::Json(_)) { estimate(&inbound.body) } else { 0 };
+    settle.take(tokens)?;
     let (at, model) = target(core, inbound, said)?;
     let Some(provider) = core.providers.get(at) else { return Err(unserved("The provider")) };
     let dialect = if provider.speaks(road.dialect) { road.dialect } else { provider.nearest(road.dialect) };
