@@ -97,6 +97,13 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// Whether a call may go there as things are.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Standing::Ready | Standing::Probe)
+    }
+}
+
 /// What an attempt says of its target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum How {

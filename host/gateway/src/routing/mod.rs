@@ -4,6 +4,7 @@
 //! `health`, and `decide` says what a failure means. None of it sends anything: that is the pipeline's.
 
 pub mod affinity;
+pub mod balance;
 pub mod capability;
 pub mod decide;
 pub mod health;
