@@ -23,7 +23,7 @@ mod vertex;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
@@ -133,6 +133,16 @@ impl Provider {
     /// Whether a session says which key a call gets: there are several.
     pub fn keeps_sessions(&self) -> bool {
         self.tokens.is_none() && self.credentials.several()
+    }
+
+    /// How long until a key, or a token, may be used for the model that is none of `tried`: zero where one may be now, `None` where none may
+    /// be by waiting. It takes no key.
+    pub fn key_wait(&self, model: &str, tried: &[Arc<str>]) -> Option<Duration> {
+        let now = Instant::now();
+        match &self.tokens {
+            Some(tokens) => tokens.wait(model, tried, now),
+            None => self.credentials.wait(model, tried, now),
+        }
     }
 
     /// Notes what an attempt at the model said of the key that it carried; see [`KeyNews::of`].

@@ -78,6 +78,12 @@ impl Tokens {
         self.credential().await
     }
 
+    /// As [`super::auth::Credentials::wait`].
+    pub fn wait(&self, model: &str, tried: &[Arc<str>], now: Instant) -> Option<Duration> {
+        let untried = tried.iter().all(|tried| **tried != *self.source.name());
+        untried.then(|| self.state.out(model, now).map_or(Duration::ZERO, |out| out.left))
+    }
+
     /// Notes what an attempt said of the token that it carried. One that is not accepted is not used again.
     pub fn told(&self, token: &Credential, model: &str, news: KeyNews, now: Instant) {
         if matches!(news, KeyNews::Bad { .. }) {

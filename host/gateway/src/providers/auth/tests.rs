@@ -141,6 +141,9 @@ fn all_keys_cooling_is_a_429_with_the_soonest_time() {
         let failure = credentials.choose("m", Some(1), &[], now).unwrap_err().failure("p");
         assert_eq!((failure.status, failure.class()), (429, Class::RateLimit));
         assert_eq!((failure.blame, failure.retry_after), (Blame::Gateway, Some(Duration::from_secs(20))));
+        assert_eq!(credentials.wait("m", &[], now), Some(Duration::from_secs(20)));
+        assert_eq!(credentials.wait("m", &["a".into()], now).is_some(), names.len() > 1);
+        assert_eq!(credentials.wait("other", &[], now), Some(Duration::ZERO));
         assert!(credentials.choose("other", Some(1), &[], now).is_ok(), "another model has its own rate");
         // The first that is back is tried by one call; the others hear so at once.
         let later = now + Duration::from_secs(20);
