@@ -157,7 +157,7 @@ pub struct Attempt {
 impl Attempt {
     /// The provider failed it: how, and why in few words.
     pub fn failed(&mut self, failure: &Failure) {
-        if failure.blame != Blame::Provider {
+        if failure.blame != Blame::Provider || self.class != Class::Unfinished {
             return;
         }
         self.class = Class::of(failure, self.status);
@@ -166,6 +166,14 @@ impl Attempt {
         let why = why.lines().next().unwrap_or_default();
         self.reason = if code.is_empty() { why.to_owned() } else { format!("{code}: {why}") };
         self.reason.truncate(cut(&self.reason, MAX_REASON).len());
+    }
+
+    /// What followed from the failure.
+    pub fn decided(&mut self, reason: &str) {
+        if !self.reason.is_empty() && self.reason.len() + reason.len() < MAX_REASON {
+            self.reason.push_str("; ");
+            self.reason.push_str(reason);
+        }
     }
 
     /// `provider/model key=name class 12ms`.
@@ -227,6 +235,11 @@ impl Record {
     pub fn fail(&mut self, failure: &Failure) {
         self.last.failed(failure);
         self.failure = Some(failure.clone());
+    }
+
+    /// Whether a provider may be asked the same again although it has the request: nothing is made or changed by it.
+    pub fn repeatable(&self) -> bool {
+        !matches!(self.operation, "batches" | "files" | "images" | "raw")
     }
 
     /// Notes what a translation of this attempt could not carry over.

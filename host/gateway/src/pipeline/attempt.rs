@@ -10,14 +10,16 @@ use sluice_dialect::failure::{Blame, Failure};
 use sluice_dialect::hub::Asked;
 use sluice_dialect::openai_chat::echo;
 
-use super::call::{Call, Settle, deadline};
+use super::call::{Call, Settle, Under, deadline};
 use super::outgoing::{self, Outgoing};
-use super::route::Route;
+use super::tries::{Fault, Tries};
 use super::upstream::{self, Source, Upstream};
 use crate::app::{Core, Gateway};
 use crate::providers::auth::Credential;
 use crate::providers::client::{Client, SendError};
 use crate::providers::{Provider, again, headers};
+use crate::routing::decide::Phase;
+use crate::routing::plan::Candidate;
 
 /// A reply that is a 200 of the kind that was asked for.
 pub struct Answered {
@@ -32,46 +34,70 @@ pub struct Answered {
     pub encoded: bool,
 }
 
-/// Sends the call to the target and waits for a head that promises a reply.
-pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, route: &Route) -> Result<Answered, Failure> {
-    match route {
-        Route::Echo => demo(core, call),
-        Route::Provider { at, model } => {
-            let Some(provider) = core.providers.get(*at) else {
-                return Err(Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone."));
-            };
-            let name = model.clone().or_else(|| call.model()).unwrap_or_default();
-            call.settle.attempt(Some(*at), &provider.name, &name);
-            ask(&gateway.clients.of(&core.way), call, provider, &name, model.as_deref()).await
-        }
-    }
+/// Asks the next target and waits for a head that promises a reply.
+pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, tries: &mut Tries) -> Result<Answered, Fault> {
+    let candidate = tries.next(core, call).await.map_err(Fault::unsent)?;
+    let provider = core.providers.get(candidate.provider).ok_or_else(gone).map_err(Fault::unsent)?;
+    let outgoing = outgoing::write(call, provider, candidate.model.as_deref()).map_err(Fault::unsent)?;
+    let name = candidate.model.as_deref().map(str::to_owned).or_else(|| call.model()).unwrap_or_default();
+    let key = place(call, tries, &candidate, provider, &name).await?;
+    ask(&gateway.clients.of(&core.way), call, provider, (&name, key), outgoing).await
 }
 
-/// `name`: the model, for addresses and keys; `model`: how the body is to name it, where that is not up to the client.
+/// What an attempt needs before anything is sent: a key, a place at the provider and at the key, and a line in the record.
+///
+/// # Errors
+/// No key may be used now, or there is no room.
+pub(super) async fn place(
+    call: &mut Call,
+    tries: &mut Tries,
+    candidate: &Candidate,
+    provider: &Provider,
+    name: &str,
+) -> Result<Option<Credential>, Fault> {
+    let timeouts = &provider.config.timeouts;
+    // By when a target should have begun to answer.
+    let first = if call.streamed() { timeouts.first_token } else { timeouts.headers };
+    let until = tries.until(call, first);
+    let key = provider.credential(name, tries.session(), tries.keys()).await.map_err(Fault::unsent)?;
+    let permit = provider.enter(key.as_ref(), until).await.map_err(Fault::unsent)?;
+    provider.repeats.earn(tries.policy().budget);
+    let settle = &mut call.settle;
+    settle.attempt(Some(candidate.provider), &provider.name, name);
+    settle.record.last.target = Arc::clone(&candidate.live.name);
+    settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
+    settle.under = Some(Under::new(candidate.live.begin(), permit, key.clone()));
+    Ok(key)
+}
+
+/// A place among the providers that there is not.
+pub(super) fn gone() -> Failure {
+    Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone.")
+}
+
+/// `name`: the model, for the address.
 async fn ask(
     client: &Client,
     call: &mut Call,
     provider: &Provider,
-    name: &str,
-    model: Option<&str>,
-) -> Result<Answered, Failure> {
-    let Outgoing { body, dialect, asked, withhold_usage } = outgoing::write(call, provider, model)?;
+    (name, key): (&str, Option<Credential>),
+    outgoing: Outgoing,
+) -> Result<Answered, Fault> {
+    let Outgoing { body, dialect, asked, withhold_usage } = outgoing;
     let body = provider.dressed(dialect, body, call.said.model.is_some());
     // A stream is always read: only its events say whether it is complete.
     let hooks = call.chain.has_reply_hooks() || call.chain.has_finish_hooks();
     let reads = call.streamed() || provider.config.meter || hooks || asked.is_some();
-    let key = provider.credential(name, None, &[]).await?;
-    call.settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
     // A client's query is of its own dialect.
     let query = (dialect == call.dialect).then_some(call.query.as_deref()).flatten();
-    let uri = provider.uri(dialect, name, call.streamed(), query)?;
+    let uri = provider.uri(dialect, name, call.streamed(), query).map_err(Fault::unsent)?;
     let make = || request(call, provider, (dialect, uri.clone()), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
     let response = client.send(make, timeouts.connect, timeouts.headers).await;
     call.settle.waited(sent.elapsed());
     let head = Instant::now();
-    let (parts, incoming) = response.map_err(|error| unreachable(&error, provider))?.into_parts();
+    let (parts, incoming) = response.map_err(|error| unanswered(&error, provider))?.into_parts();
     call.settle.record.last.status = parts.status.as_u16();
     let encoding = upstream::encoding(&parts.headers);
     let ok = parts.status == StatusCode::OK;
@@ -85,7 +111,7 @@ async fn ask(
     let source = Source::Provider { body: incoming, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head };
     if !ok {
-        return Err(refused(&mut call.settle, provider, dialect, upstream).await);
+        return Err(Fault { failure: refused(&mut call.settle, provider, dialect, upstream).await, phase: Phase::Head });
     }
     Ok(Answered { upstream, dialect, asked, withhold_usage, encoded })
 }
@@ -116,7 +142,13 @@ fn request(
     request
 }
 
-pub(super) fn unreachable(error: &SendError, provider: &Provider) -> Failure {
+/// No head came, and how far the request had come.
+pub(super) fn unanswered(error: &SendError, provider: &Provider) -> Fault {
+    let phase = if matches!(error, SendError::Connect { .. }) { Phase::Connect } else { Phase::Sent };
+    Fault { failure: unreachable(error, provider), phase }
+}
+
+fn unreachable(error: &SendError, provider: &Provider) -> Failure {
     let name = &provider.name;
     let timeouts = &provider.config.timeouts;
     let show = crate::config::show_duration;
@@ -189,7 +221,8 @@ pub fn is_stream(upstream: &Upstream) -> bool {
     kind.to_ascii_lowercase().starts_with(b"text/event-stream")
 }
 
-fn demo(core: &Core, call: &mut Call) -> Result<Answered, Failure> {
+/// The demo provider's answer to the call.
+pub fn demo(core: &Core, call: &mut Call) -> Result<Answered, Failure> {
     let model = call.model().unwrap_or_else(|| "echo".to_owned());
     call.settle.attempt(None, &core.echo, &model);
     call.settle.record.last.status = 200;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use sluice_dialect::Dialect;
 use sluice_dialect::dialect::Said;
-use sluice_dialect::failure::{Blame, Failure};
+use sluice_dialect::failure::{Blame, Class as FailureClass, Failure};
 use sluice_dialect::peek::Peek;
 
 use super::kept::Kept;
@@ -22,6 +22,10 @@ use crate::observe;
 use crate::observe::document::cut;
 use crate::observe::record::{Attempt, Class, Outcome, Record};
 use crate::plugins::chain::Chain;
+use crate::providers::auth::Credential;
+use crate::providers::gate::Permit;
+use crate::providers::pool::KeyNews;
+use crate::routing::health::{How, Running};
 use crate::plugins::select::CallFacts;
 
 /// Model names in the log are cut here, bytes.
@@ -72,6 +76,13 @@ impl Call {
         Call { headers: Arc::new(headers), body, peek, dialect, said, query, prefix, chain, settle }
     }
 
+    /// A call whose body is not read as a conversation.
+    pub fn raw(inbound: Inbound, chain: Arc<Chain>, settle: Settle) -> Call {
+        let Inbound { road, headers, body, .. } = inbound;
+        let Road { provider: prefix, dialect, said, query, .. } = road;
+        Call { headers: Arc::new(headers), body, peek: Peek::default(), dialect, said, query, prefix, chain, settle }
+    }
+
     /// What the plugins' view of the call is made of.
     pub fn seed(&self) -> Seed {
         let record = &self.settle.record;
@@ -103,11 +114,34 @@ impl Call {
         self.peek.stream
     }
 
+    /// Parts the call from its settlement, which a stream carries to its end; [`Call::join`] makes it whole again.
+    pub fn part(self) -> (Rest, Settle) {
+        let Call { headers, body, peek, dialect, said, query, prefix, chain, settle } = self;
+        (Rest { headers, body, peek, dialect, said, query, prefix, chain }, settle)
+    }
+
+    pub fn join(rest: Rest, settle: Settle) -> Call {
+        let Rest { headers, body, peek, dialect, said, query, prefix, chain } = rest;
+        Call { headers, body, peek, dialect, said, query, prefix, chain, settle }
+    }
+
     /// The model asked for, as a plugin may have changed it.
     pub fn model(&self) -> Option<String> {
         let changed = self.settle.state.as_ref().and_then(|state| state.new_model.clone());
         changed.or_else(|| self.peek.model.as_ref().map(|model| model.name.clone()))
     }
+}
+
+/// What a call is beside its settlement: enough for another attempt after a stream that failed before its content.
+pub struct Rest {
+    headers: Arc<HeaderMap>,
+    body: Bytes,
+    pub peek: Peek,
+    pub dialect: Dialect,
+    said: Said,
+    query: Option<String>,
+    prefix: Option<&'static str>,
+    pub chain: Arc<Chain>,
 }
 
 /// A call's request, before it has a settlement to carry.
@@ -138,6 +172,22 @@ pub(super) fn select(
     chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
 }
 
+/// What an attempt holds until its end: a place at its target and its key, and who is to be told how it went.
+pub struct Under {
+    running: Running,
+    _permit: Option<Permit>,
+    pub key: Option<Credential>,
+    began: Instant,
+    /// Until the first content of a stream.
+    first: Option<Duration>,
+}
+
+impl Under {
+    pub fn new(running: Running, permit: Option<Permit>, key: Option<Credential>) -> Under {
+        Under { running, _permit: permit, key, began: Instant::now(), first: None }
+    }
+}
+
 /// Settles a call exactly once, however it ends: it is a drop guard, so a client that leaves (which drops the call wherever it stands)
 /// is settled too. It lives outside every plugin's store.
 pub struct Settle {
@@ -151,6 +201,8 @@ pub struct Settle {
     pub admitted: Option<Admitted>,
     /// For `on-complete`, where a plugin has it.
     told: Option<Arc<Chain>>,
+    /// The attempt that runs, or whose reply is on its way.
+    pub under: Option<Under>,
     core: Arc<Core>,
     provider: Option<usize>,
     outcome: Outcome,
@@ -175,6 +227,7 @@ impl Settle {
             kept: None,
             admitted: None,
             told: None,
+            under: None,
             core: Arc::clone(core),
             provider: None,
             outcome: Outcome::ClientGone,
@@ -194,6 +247,7 @@ impl Settle {
 
     /// Begins an attempt.
     pub fn attempt(&mut self, provider: Option<usize>, name: &Arc<str>, model: &str) {
+        self.attempt_ended();
         self.provider = provider;
         let record = &mut self.record;
         let model = cut(model, MODEL_IN_LOG).to_owned();
@@ -217,6 +271,11 @@ impl Settle {
         Ok(())
     }
 
+    /// The place of the last attempt's provider among the configured ones.
+    pub fn provider(&self) -> Option<usize> {
+        self.provider
+    }
+
     /// The provider was waited for.
     pub fn waited(&mut self, time: Duration) {
         self.record.waited += time;
@@ -228,7 +287,46 @@ impl Settle {
         self.record.last.class = Class::Ok;
     }
 
+    /// The provider failed the attempt: its key and its target are told.
+    pub fn attempt_failed(&mut self, failure: &Failure) {
+        self.record.last.failed(failure);
+        if failure.blame != Blame::Provider {
+            return;
+        }
+        let Some(under) = self.under.take() else { return };
+        let status = self.record.last.status;
+        let news = KeyNews::of(failure).or((status != 0).then_some(KeyNews::Good));
+        self.key_told(&under, news);
+        under.running.ended(match failure.class() {
+            FailureClass::Timeout => How::Failed { slow: true },
+            FailureClass::Overloaded | FailureClass::Server => How::Failed { slow: false },
+            // The request's own fault, or the key's.
+            _ => How::Neutral,
+        });
+    }
+
+    /// Nothing more comes of the attempt. One that was broken off, because the client left or a policy ended the call, says nothing.
+    fn attempt_ended(&mut self) {
+        let Some(under) = self.under.take() else { return };
+        if self.record.last.class != Class::Ok {
+            return;
+        }
+        self.key_told(&under, Some(KeyNews::Good));
+        let output = self.record.usage.as_ref().map(|usage| usage.output + usage.reasoning);
+        under.running.ended(How::Ok { first: under.first, total: under.began.elapsed(), output });
+    }
+
+    fn key_told(&self, under: &Under, news: Option<KeyNews>) {
+        let provider = self.provider.and_then(|at| self.core.providers.get(at));
+        if let (Some(provider), Some(key), Some(news)) = (provider, &under.key, news) {
+            provider.key_told(key, &self.record.last.model, news);
+        }
+    }
+
     pub fn first_token(&mut self) {
+        if let Some(under) = &mut self.under {
+            under.first.get_or_insert_with(|| under.began.elapsed());
+        }
         if self.record.first_token.is_none() {
             let after = self.started.elapsed();
             self.record.first_token = Some(after);
@@ -251,6 +349,7 @@ impl Settle {
             Blame::Plugin | Blame::Gateway => Outcome::Failed,
         };
         self.record.status = if after_content { 200 } else { failure.status };
+        self.attempt_failed(failure);
         self.record.fail(failure);
     }
 }
@@ -262,6 +361,7 @@ impl Drop for Settle {
             self.record.status = 499;
             self.record.broken_off = true;
         }
+        self.attempt_ended();
         let metrics = &self.core.metrics;
         metrics.in_flight.dec();
         if let Some(overhead) = self.record.overhead(total) {

@@ -16,10 +16,12 @@ mod reply;
 mod route;
 mod stream;
 mod translate;
+mod tries;
 mod upstream;
 mod whole;
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,9 +38,9 @@ use self::call::Call;
 use self::feed::Feed;
 use self::generator::{First, Generator};
 use self::held::Held;
-use self::route::Route;
 use self::stream::Pump;
 use self::translate::Translation;
+use self::tries::{Fault, Tries};
 use self::whole::Judged;
 use crate::app::{Core, Gateway};
 use crate::config::{ProviderLimits, Streams, Timeouts};
@@ -48,9 +50,6 @@ use crate::hooks::request::Decision;
 use crate::hooks::view::CallState;
 use crate::observe::record::Outcome;
 use crate::plugins::chain::{Chain, StreamPlan};
-
-/// Attempts of one call, a plugin's retries included.
-const MAX_ATTEMPTS: u32 = 3;
 
 /// What the steps came to; `run` makes the reply of it.
 enum Served {
@@ -78,6 +77,13 @@ enum Step {
     Again(Option<String>),
 }
 
+/// How a call that may be served goes on.
+enum Start {
+    /// A plugin's answer, or the demo provider's.
+    Served(Served),
+    Targets(Box<Tries>),
+}
+
 /// Serves one call, from its read request to the head of its reply. The body of a stream goes on in `stream::Pump`.
 pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Reply {
     let core = &core;
@@ -90,48 +96,94 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
         Err(failure) => return reply::refuse(settle, &failure),
     };
     call.keep(&gateway.finisher);
-    let served = tokio::select! {
-        biased;
-        served = steps(&gateway, core, &mut call) => served,
-        () = gateway.cut.wait() => {
-            call.settle.record.broken_off = true;
-            Err(cut::stopping())
+    let started = unless_cut(&gateway, start(core, &mut call)).await;
+    let mut tries = match started.unwrap_or_else(|| Err(stopped(&mut call))) {
+        Ok(Start::Targets(tries)) => tries,
+        Ok(Start::Served(served)) => {
+            let delivered = deliver(&gateway, call, served).await;
+            return delivered.unwrap_or_else(|failed| reply::refuse(failed.0.settle, &failed.1));
         }
+        Err(failure) => return reply::refuse(call.settle, &failure),
     };
-    match served {
-        Ok(Served::Whole { headers, body, outcome }) => {
-            call.settle.end(outcome, 200);
-            reply::whole(call.settle, headers, body)
+    loop {
+        let served = unless_cut(&gateway, steps(&gateway, core, &mut call, &mut tries)).await;
+        let served = match served.unwrap_or_else(|| Err(stopped(&mut call))) {
+            Ok(served) => served,
+            Err(failure) => return reply::refuse(call.settle, &failure),
+        };
+        let failed = match deliver(&gateway, call, served).await {
+            Ok(reply) => return reply,
+            Err(failed) => failed,
+        };
+        // Nothing of the stream has been released, so another target may still serve the call.
+        let failure;
+        (call, failure) = *failed;
+        if let Err(failure) = tries.failed(core, &mut call, failure.into()) {
+            return reply::refuse(call.settle, &failure);
         }
-        Ok(Served::Stream(streamed)) => open(&gateway, call, *streamed).await,
-        Err(failure) => reply::refuse(call.settle, &failure),
     }
 }
 
-async fn steps(gateway: &Gateway, core: &Core, call: &mut Call) -> Result<Served, Failure> {
+/// The step's result; `None` where the gateway stops before.
+async fn unless_cut<T>(gateway: &Gateway, step: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = step => Some(done),
+        () = gateway.cut.wait() => None,
+    }
+}
+
+fn stopped(call: &mut Call) -> Failure {
+    call.settle.record.broken_off = true;
+    cut::stopping()
+}
+
+/// What happens once, however many attempts follow.
+async fn start(core: &Core, call: &mut Call) -> Result<Start, Failure> {
     admit(call)?;
     if let Some(answered) = request_hooks(core, call).await? {
-        return Ok(answered);
+        return Ok(Start::Served(answered));
     }
-    let mut model = call.model();
-    let mut prefix = call.prefix;
-    loop {
-        let route = route::resolve(core, prefix, model.as_deref())?;
-        let answered = attempt::send(gateway, core, call, &route).await?;
-        let step = if call.streamed() {
-            streamed(core, call, &route, answered).await?
-        } else {
-            whole_reply(core, call, &route, answered).await?
+    if core.config.demo {
+        let answered = attempt::demo(core, call)?;
+        return match taken(core, call, None, answered).await? {
+            Step::Served(served) => Ok(Start::Served(served)),
+            Step::Again(_) => Err(out_of_attempts()),
         };
-        match step {
-            Step::Served(served) => return Ok(served),
-            Step::Again(_) if call.settle.record.attempts >= MAX_ATTEMPTS => return Err(out_of_attempts()),
-            Step::Again(Some(target)) => {
-                model = Some(target);
-                prefix = None;
-            }
-            Step::Again(None) => {}
+    }
+    Ok(Start::Targets(Box::new(Tries::begin(core, call).await?)))
+}
+
+/// Attempts, until one has a reply or there is to be none.
+async fn steps(gateway: &Gateway, core: &Core, call: &mut Call, tries: &mut Tries) -> Result<Served, Failure> {
+    loop {
+        match attempt(gateway, core, call, tries).await {
+            Ok(Step::Served(served)) => return Ok(served),
+            Ok(Step::Again(target)) => tries.again(core, call, target.as_deref())?,
+            Err(fault) => tries.failed(core, call, fault)?,
         }
+    }
+}
+
+async fn attempt(gateway: &Gateway, core: &Core, call: &mut Call, tries: &mut Tries) -> Result<Step, Fault> {
+    let answered = attempt::send(gateway, core, call, tries).await?;
+    Ok(taken(core, call, call.settle.provider(), answered).await?)
+}
+
+/// What comes of a reply that has begun. `provider`: its place among the configured ones; `None` for the demo provider.
+async fn taken(core: &Core, call: &mut Call, provider: Option<usize>, answered: Answered) -> Result<Step, Failure> {
+    let of = settings(core, provider);
+    if call.streamed() { streamed(call, &of, answered).await } else { whole_reply(call, &of, answered).await }
+}
+
+/// The reply as it leaves. `Err` gives the call back: its stream failed before anything of it was released.
+async fn deliver(gateway: &Rc<Gateway>, mut call: Call, served: Served) -> Result<Reply, Box<(Call, Failure)>> {
+    match served {
+        Served::Whole { headers, body, outcome } => {
+            call.settle.end(outcome, 200);
+            Ok(reply::whole(call.settle, headers, body))
+        }
+        Served::Stream(streamed) => open(gateway, call, *streamed).await,
     }
 }
 
@@ -220,23 +272,22 @@ fn stream_type(call: &Call) -> &'static str {
     if call.dialect == Dialect::Gemini && !call.said.sse { "application/json" } else { "text/event-stream" }
 }
 
-/// The provider's settings for an attempt, and its name; the demo provider's are the defaults.
-fn settings<'a>(core: &'a Core, route: &Route) -> (Timeouts, ProviderLimits, &'a str) {
-    let provider = match route {
-        Route::Provider { at, .. } => core.providers.get(*at),
-        Route::Echo => None,
-    };
-    match provider {
+/// The provider's settings for an attempt, and its name.
+type Settings<'a> = (Timeouts, ProviderLimits, &'a str);
+
+/// The demo provider's are the defaults.
+fn settings(core: &Core, provider: Option<usize>) -> Settings<'_> {
+    match provider.and_then(|at| core.providers.get(at)) {
         Some(provider) => (provider.config.timeouts, provider.config.limits, &provider.name),
         None => (Timeouts::default(), ProviderLimits::default(), &core.echo),
     }
 }
 
-async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
-    let (timeouts, limits, name) = settings(core, route);
-    let whole = whole::read(call, &mut answered, &timeouts, &limits).await?;
+async fn whole_reply(call: &mut Call, of: &Settings<'_>, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = of;
+    let whole = whole::read(call, &mut answered, timeouts, limits).await?;
     let upstream = &answered.upstream;
-    began(call, (upstream.sent, upstream.head), &limits);
+    began(call, (upstream.sent, upstream.head), limits);
     let (body, edited) =
         match whole::judge(call, whole.body, name, Some((upstream.sent, upstream.head)), None, limits.reply_size)
             .await?
@@ -254,18 +305,18 @@ async fn whole_reply(core: &Core, call: &mut Call, route: &Route, mut answered: 
     Ok(Step::Served(Served::Whole { headers, body, outcome: Outcome::Ok }))
 }
 
-async fn streamed(core: &Core, call: &mut Call, route: &Route, mut answered: Answered) -> Result<Step, Failure> {
-    let (timeouts, limits, name) = settings(core, route);
+async fn streamed(call: &mut Call, of: &Settings<'_>, mut answered: Answered) -> Result<Step, Failure> {
+    let (timeouts, limits, name) = of;
     let dialect = answered.dialect;
     if !attempt::is_stream(&answered.upstream) {
-        return Err(whole::instead_of_stream(call, &mut answered, &timeouts, &limits).await);
+        return Err(whole::instead_of_stream(call, &mut answered, timeouts, limits).await);
     }
     let withhold_usage = answered.withhold_usage;
     let provider = answered.upstream.headers.clone();
     let times = (answered.upstream.sent, answered.upstream.head);
-    began(call, times, &limits);
+    began(call, times, limits);
     let asked = answered.asked;
-    let mut feed = Box::new(Feed::new(dialect, answered.upstream, limits.event_size, timeouts));
+    let mut feed = Box::new(Feed::new(dialect, answered.upstream, limits.event_size, *timeouts));
     let mut plan = call.chain.stream_plan();
     if plan == StreamPlan::Hold {
         let held = Holding { dialect, asked: asked.as_deref(), times, max: limits.hold_size, withhold_usage };
@@ -363,15 +414,16 @@ fn overflow(call: &Call, max: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error.
-async fn open(gateway: &Rc<Gateway>, call: Call, streamed: Streamed) -> Reply {
+/// Starts the pump and waits for its first bytes: until then, an error is still a proper HTTP error, or none at all where another target
+/// serves the call.
+async fn open(gateway: &Rc<Gateway>, call: Call, streamed: Streamed) -> Result<Reply, Box<(Call, Failure)>> {
     let Streamed { mut headers, feed, asked, dialect, deltas, withhold_usage } = streamed;
     let to = call.dialect;
+    let (call, settle) = call.part();
     let translation = asked.map(|asked| Box::new(Translation::new(dialect, to, &asked)));
     let deltas = deltas.then(|| Box::new(Deltas::new(&call.chain, call.peek.n, translation.is_some())));
     let head: Rc<RefCell<stream::Head>> = Rc::default();
     let cut = Rc::clone(&gateway.cut);
-    let settle = call.settle;
     let pump =
         Pump { feed: *feed, deltas, translation, dialect: to, settle, withhold_usage, head: Rc::clone(&head), cut };
     let mut generator = Generator::new(|outlet| pump.run(outlet));
@@ -382,8 +434,8 @@ async fn open(gateway: &Rc<Gateway>, call: Call, streamed: Streamed) -> Reply {
         headers.insert(reply::SERVER_TIMING, timing);
     }
     match first {
-        First::Bytes(bytes) => reply::with(StatusCode::OK, headers, ReplyBody::Stream(generator.into_pump(bytes))),
-        First::Empty => reply::with(StatusCode::OK, headers, ReplyBody::empty()),
-        First::Failed((failure, settle)) => reply::refuse(settle, &failure),
+        First::Bytes(bytes) => Ok(reply::with(StatusCode::OK, headers, ReplyBody::Stream(generator.into_pump(bytes)))),
+        First::Empty => Ok(reply::with(StatusCode::OK, headers, ReplyBody::empty())),
+        First::Failed((failure, settle)) => Err(Box::new((Call::join(call, settle), failure))),
     }
 }

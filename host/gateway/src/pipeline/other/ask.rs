@@ -1,6 +1,5 @@
 //! One request to a provider outside a conversation, and its reply.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,16 +10,16 @@ use sluice_dialect::failure::Failure;
 use crate::app::{Core, Gateway};
 use crate::pipeline::attempt;
 use crate::pipeline::call::{Settle, deadline};
+use crate::pipeline::tries::Fault;
 use crate::pipeline::upstream::{self, Source, Upstream};
+use crate::providers::auth::Credential;
 use crate::providers::{Provider, headers};
+use crate::routing::decide::Phase;
 
 /// What is asked of whom.
 pub(super) struct Question<'a> {
-    /// Its place among the configured providers.
-    pub(super) at: usize,
     pub(super) provider: &'a Provider,
-    /// For keys and the record.
-    pub(super) model: &'a str,
+    pub(super) key: Option<&'a Credential>,
     pub(super) method: Method,
     pub(super) uri: Uri,
     /// The client's headers and dialect.
@@ -36,11 +35,8 @@ pub(super) async fn send(
     core: &Core,
     settle: &mut Settle,
     question: &Question<'_>,
-) -> Result<Upstream, Failure> {
-    let Question { at, provider, model, dialect, .. } = question;
-    settle.attempt(Some(*at), &provider.name, model);
-    let key = provider.credential(model, None, &[]).await?;
-    settle.record.last.key = key.as_ref().map(|key| Arc::clone(&key.name));
+) -> Result<Upstream, Fault> {
+    let Question { provider, key, dialect, .. } = question;
     let mut head = HeaderMap::with_capacity(16);
     headers::to_provider(question.client.0, question.client.1, *dialect, &mut head);
     // The reply is read, for what it counts.
@@ -48,7 +44,7 @@ pub(super) async fn send(
     for (name, value) in &provider.config.headers {
         head.insert(name.clone(), value.clone());
     }
-    if let Some(key) = &key {
+    if let Some(key) = key {
         key.authorize(&mut head);
     }
     let make = || {
@@ -62,7 +58,7 @@ pub(super) async fn send(
     let sent = Instant::now();
     let response = gateway.clients.of(&core.way).send(make, timeouts.connect, timeouts.headers).await;
     settle.waited(sent.elapsed());
-    let (parts, body) = response.map_err(|error| attempt::unreachable(&error, provider))?.into_parts();
+    let (parts, body) = response.map_err(|error| attempt::unanswered(&error, provider))?.into_parts();
     settle.record.last.status = parts.status.as_u16();
     let limits = &provider.config.limits;
     let max = if parts.status.is_success() { limits.reply_size } else { limits.error_size };
@@ -70,7 +66,7 @@ pub(super) async fn send(
     let source = Source::Provider { body, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head: Instant::now() };
     if !upstream.status.is_success() {
-        return Err(attempt::refused(settle, provider, *dialect, upstream).await);
+        return Err(Fault { failure: attempt::refused(settle, provider, *dialect, upstream).await, phase: Phase::Head });
     }
     Ok(upstream)
 }
@@ -81,9 +77,9 @@ pub(super) async fn whole(
     core: &Core,
     settle: &mut Settle,
     question: &Question<'_>,
-) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+) -> Result<(StatusCode, HeaderMap, Bytes), Fault> {
     let upstream = send(gateway, core, settle, question).await?;
-    collect(settle, question.provider, upstream).await
+    Ok(collect(settle, question.provider, upstream).await?)
 }
 
 /// Reads a reply whole, within the provider's limits.

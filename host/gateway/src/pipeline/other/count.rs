@@ -17,9 +17,11 @@ use super::ask::{self, Question};
 use super::renamed;
 use crate::app::{Core, Gateway};
 use crate::pipeline::call::Call;
-use crate::pipeline::{reply, route};
+use crate::pipeline::tries::{Fault, Tries};
+use crate::pipeline::{attempt, reply};
 use crate::providers::Provider;
 use crate::providers::table::Also;
+use crate::routing::plan::Candidate;
 
 /// What a picture or a document counts for, whatever its size: about a thousand pixels squared.
 const MEDIA: u64 = 1_600;
@@ -31,22 +33,38 @@ pub(super) async fn run(
     core: &Arc<Core>,
     call: &mut Call,
 ) -> Result<(HeaderMap, Bytes), Failure> {
-    let asked = call.model();
-    let route = route::resolve(core, call.prefix, asked.as_deref())?;
-    if let route::Route::Provider { at, model } = &route
-        && let Some(provider) = core.providers.get(*at)
-        && !call.chain.has_request_hooks()
-        && counts(provider, call.dialect)
-    {
-        match of_provider(gateway, core, call, (*at, provider), model.as_deref()).await {
-            Err(failure) if matches!(failure.status, 404 | 405 | 501) => {}
-            counted => return counted,
-        }
+    if let Some(counted) = asked(gateway, core, call).await? {
+        return Ok(counted);
     }
     let tokens = estimate(&call.body);
     let mut headers = reply::head(&call.settle, None, "application/json");
     headers.insert("x-sluice-estimated", HeaderValue::from_static("tokens"));
     Ok((headers, written(call.dialect, tokens)))
+}
+
+/// What a provider counts; `None` where none is asked, or the one that was does not count.
+async fn asked(
+    gateway: &Rc<Gateway>,
+    core: &Arc<Core>,
+    call: &mut Call,
+) -> Result<Option<(HeaderMap, Bytes)>, Failure> {
+    if core.config.demo {
+        return Ok(None);
+    }
+    let model = call.model();
+    let mut tries = Tries::of_raw(core, call, model.as_deref())?;
+    loop {
+        let candidate = tries.next(core, call).await?;
+        let Some(provider) = core.providers.get(candidate.provider) else { return Ok(None) };
+        if call.chain.has_request_hooks() || !counts(provider, call.dialect) {
+            return Ok(None);
+        }
+        match of_provider(gateway, core, call, (&mut tries, &candidate, provider)).await {
+            Ok(counted) => return Ok(Some(counted)),
+            Err(fault) if matches!(fault.failure.status, 404 | 405 | 501) => return Ok(None),
+            Err(fault) => tries.failed(core, call, fault)?,
+        }
+    }
 }
 
 /// Whether the provider may be asked. One that no row describes is asked once more than needed at worst.
@@ -61,9 +79,9 @@ async fn of_provider(
     gateway: &Rc<Gateway>,
     core: &Arc<Core>,
     call: &mut Call,
-    (at, provider): (usize, &Provider),
-    model: Option<&str>,
-) -> Result<(HeaderMap, Bytes), Failure> {
+    (tries, candidate, provider): (&mut Tries, &Candidate, &Provider),
+) -> Result<(HeaderMap, Bytes), Fault> {
+    let model = candidate.model.as_deref();
     let name = model.unwrap_or_default();
     let uri = match call.dialect {
         Dialect::Gemini => provider.method_uri(name, "countTokens")?,
@@ -77,7 +95,9 @@ async fn of_provider(
     let headers = Arc::clone(&call.headers);
     let client = (&*headers, call.dialect);
     let dialect = call.dialect;
-    let question = Question { at, provider, model: name, method: Method::POST, uri, client, dialect, body };
+    let key = attempt::place(call, tries, candidate, provider, name).await?;
+    let key = key.as_ref();
+    let question = Question { provider, key, method: Method::POST, uri, client, dialect, body };
     let (_, told, body) = ask::whole(gateway, core, &mut call.settle, &question).await?;
     Ok((reply::head(&call.settle, Some(&told), "application/json"), body))
 }

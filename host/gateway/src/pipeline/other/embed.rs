@@ -17,8 +17,10 @@ use super::renamed;
 use crate::app::{Core, Gateway};
 use crate::config::Place;
 use crate::pipeline::call::Call;
-use crate::pipeline::{reply, request_hooks, route};
+use crate::pipeline::tries::{Fault, Tries};
+use crate::pipeline::{attempt, reply, request_hooks};
 use crate::providers::Provider;
+use crate::providers::auth::Credential;
 
 /// Texts in one request to Gemini and to Vertex's older models; the newer ones take one.
 const GEMINI: usize = 100;
@@ -36,8 +38,8 @@ struct Asking<'a> {
     gateway: &'a Rc<Gateway>,
     core: &'a Arc<Core>,
     call: &'a mut Call,
-    at: usize,
     provider: &'a Provider,
+    key: Option<Credential>,
     model: String,
 }
 
@@ -52,25 +54,44 @@ pub(super) async fn run(
     }
     let edited = call.settle.state.as_ref().filter(|state| state.request.edited()).map(|state| state.request.commit());
     let body = edited.unwrap_or_else(|| call.body.clone());
-    let asked = call.model();
-    let (at, model) = match route::resolve(core, call.prefix, asked.as_deref())? {
-        route::Route::Provider { at, model } => (at, model.unwrap_or_default()),
-        route::Route::Echo => return Err(none("The demo provider")),
+    if core.config.demo {
+        return Err(none("The demo provider"));
+    }
+    let mut tries = Tries::begin(core, call).await?;
+    let answer = loop {
+        match attempt(gateway, core, call, &mut tries, &body).await {
+            Ok(answer) => break answer,
+            Err(fault) => tries.failed(core, call, fault)?,
+        }
     };
-    let Some(provider) = core.providers.get(at) else { return Err(none("The provider")) };
-    let dialect = call.dialect;
-    let mut asking = Asking { gateway, core, call, at, provider, model };
-    let openai = provider.speaks(Dialect::OpenaiChat) || provider.speaks(Dialect::OpenaiResponses);
-    let answer = match (dialect, openai, provider.speaks(Dialect::Gemini)) {
-        (Dialect::Gemini, _, true) => asking.gemini_native(&body).await?,
-        (Dialect::Gemini, true, _) => asking.gemini_to_openai(&body).await?,
-        (_, true, _) => asking.openai_native(&body).await?,
-        (_, false, true) => asking.openai_to_gemini(&body).await?,
-        (_, false, false) => return Err(none(&format!("The provider `{}`", provider.name))),
-    };
-    let call = asking.call;
     call.settle.record.usage = answer.usage;
     Ok((reply::head(&call.settle, Some(&answer.headers), "application/json"), answer.body))
+}
+
+async fn attempt(
+    gateway: &Rc<Gateway>,
+    core: &Arc<Core>,
+    call: &mut Call,
+    tries: &mut Tries,
+    body: &Bytes,
+) -> Result<Answer, Fault> {
+    let candidate = tries.next(core, call).await.map_err(Fault::unsent)?;
+    let provider = core.providers.get(candidate.provider).ok_or_else(attempt::gone).map_err(Fault::unsent)?;
+    let model = candidate.model.as_deref().unwrap_or_default().to_owned();
+    let dialect = call.dialect;
+    let openai = provider.speaks(Dialect::OpenaiChat) || provider.speaks(Dialect::OpenaiResponses);
+    let gemini = provider.speaks(Dialect::Gemini);
+    if !openai && !gemini {
+        return Err(Fault::unsent(none(&format!("The provider `{}`", provider.name))));
+    }
+    let key = attempt::place(call, tries, &candidate, provider, &model).await?;
+    let mut asking = Asking { gateway, core, call, provider, key, model };
+    match (dialect, openai, gemini) {
+        (Dialect::Gemini, _, true) => asking.gemini_native(body).await,
+        (Dialect::Gemini, _, false) => asking.gemini_to_openai(body).await,
+        (_, true, _) => asking.openai_native(body).await,
+        (_, false, _) => asking.openai_to_gemini(body).await,
+    }
 }
 
 fn none(who: &str) -> Failure {
@@ -79,16 +100,16 @@ fn none(who: &str) -> Failure {
 }
 
 impl Asking<'_> {
-    async fn post(&mut self, dialect: Dialect, uri: Uri, body: Bytes) -> Result<(HeaderMap, Bytes), Failure> {
+    async fn post(&mut self, dialect: Dialect, uri: Uri, body: Bytes) -> Result<(HeaderMap, Bytes), Fault> {
         let headers = Arc::clone(&self.call.headers);
         let client = (&*headers, self.call.dialect);
-        let (at, provider, model) = (self.at, self.provider, self.model.as_str());
-        let question = Question { at, provider, model, method: Method::POST, uri, client, dialect, body };
+        let (provider, key) = (self.provider, self.key.as_ref());
+        let question = Question { provider, key, method: Method::POST, uri, client, dialect, body };
         let (_, headers, body) = ask::whole(self.gateway, self.core, &mut self.call.settle, &question).await?;
         Ok((headers, body))
     }
 
-    async fn openai_native(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+    async fn openai_native(&mut self, body: &Bytes) -> Result<Answer, Fault> {
         let peek = self.call.dialect.api().peek(body, &self.call.said)?;
         let body = if self.model.is_empty() { body.clone() } else { renamed(body, &peek, &self.model) };
         let uri = self.provider.operation_uri("/embeddings", &self.model, self.call.query.as_deref())?;
@@ -97,7 +118,7 @@ impl Asking<'_> {
         Ok(Answer { headers, body, usage })
     }
 
-    async fn gemini_to_openai(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+    async fn gemini_to_openai(&mut self, body: &Bytes) -> Result<Answer, Fault> {
         let (sent, losses) = embed::to_openai(body, &self.model)?;
         self.call.settle.record.lose(&losses);
         let uri = self.provider.operation_uri("/embeddings", &self.model, None)?;
@@ -106,7 +127,7 @@ impl Asking<'_> {
         Ok(Answer { headers, body, usage })
     }
 
-    async fn gemini_native(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+    async fn gemini_native(&mut self, body: &Bytes) -> Result<Answer, Fault> {
         let method = if is_batch(body) { "batchEmbedContents" } else { "embedContent" };
         let uri = self.provider.method_uri(&self.model, method)?;
         let sent =
@@ -115,7 +136,7 @@ impl Asking<'_> {
         Ok(Answer { headers, body, usage: None })
     }
 
-    async fn openai_to_gemini(&mut self, body: &Bytes) -> Result<Answer, Failure> {
+    async fn openai_to_gemini(&mut self, body: &Bytes) -> Result<Answer, Fault> {
         let form = match &self.provider.config.place {
             // The newer models take one text a request.
             Some(Place::Vertex { .. }) if self.model.starts_with("gemini-") => Form::Predict { most: 1 },

@@ -24,14 +24,17 @@ use sluice_dialect::{Dialect, json};
 use super::ask::{self, Question};
 use super::{estimate, multipart, renamed, unseen};
 use crate::app::{Core, Gateway};
+use crate::config::Timeouts;
 use crate::exchange::{Inbound, Pump, Raw, Reply, ReplyBody};
 use crate::observe::record::Outcome;
-use crate::pipeline::call::{Settle, select};
+use crate::pipeline::call::{Call, Settle, select};
 use crate::pipeline::generator::{First, Generator, Outlet};
 use crate::pipeline::upstream::{Source, Upstream};
-use crate::pipeline::{cut, models, reply, required, route};
+use crate::pipeline::tries::{Fault, Tries};
+use crate::pipeline::{attempt, cut, models, reply, required};
 use crate::providers::Provider;
 use crate::providers::headers;
+use crate::routing::names;
 
 /// By which users of Bifrost say the provider of an operation without a model.
 const PROVIDER: &str = "x-model-provider";
@@ -76,93 +79,103 @@ impl Named {
 pub(super) async fn run(gateway: &Rc<Gateway>, core: &Arc<Core>, mut inbound: Inbound, raw: &Raw) -> Reply {
     let mut settle = Settle::new(core, &mut inbound);
     let named = Named::find(&inbound);
-    if let Some(model) = named.model() {
+    let said = inbound.road.said.model.clone().or_else(|| named.model().map(str::to_owned));
+    if let Some(model) = &said {
         settle.record.model = crate::observe::document::cut(model, 200).to_owned();
     }
-    let sent = tokio::select! {
-        biased;
-        sent = send(gateway, core, &mut settle, &inbound, raw, &named) => sent,
-        () = gateway.cut.wait() => Err(cut::stopping()),
-    };
-    let (at, upstream) = match sent {
-        Ok(sent) => sent,
-        Err(failure) => return reply::refuse(settle, &failure),
-    };
-    let Some(provider) = core.providers.get(at) else {
-        return reply::refuse(
-            settle,
-            &Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone."),
-        );
-    };
-    match kind(&upstream.headers) {
-        Kind::Json => whole(settle, provider, upstream).await,
-        Kind::Events => passed(core, settle, at, upstream, true).await,
-        Kind::Other => passed(core, settle, at, upstream, false).await,
-    }
-}
-
-async fn send(
-    gateway: &Rc<Gateway>,
-    core: &Arc<Core>,
-    settle: &mut Settle,
-    inbound: &Inbound,
-    raw: &Raw,
-    named: &Named,
-) -> Result<(usize, Upstream), Failure> {
-    let road = &inbound.road;
-    let said = road.said.model.as_deref().or_else(|| named.model());
     let chain = core.plugins.chain();
     settle.record.generation = chain.generation;
-    let chain = select(core, chain, &settle.record, &inbound.headers, said);
+    let chain = select(core, chain, &settle.record, &inbound.headers, said.as_deref());
     settle.tell(&chain);
-    required(&chain)?;
-    if let Some(caller) = &settle.record.caller {
-        models::admit(core, caller, road.provider, said)?;
+    let mut call = Call::raw(inbound, chain, settle);
+    let sent = tokio::select! {
+        biased;
+        sent = send(gateway, core, &mut call, raw, &named, said.as_deref()) => sent,
+        () = gateway.cut.wait() => Err(cut::stopping()),
+    };
+    let (provider, upstream) = match sent {
+        Ok(sent) => sent,
+        Err(failure) => return reply::refuse(call.settle, &failure),
+    };
+    match kind(&upstream.headers) {
+        Kind::Json => whole(call.settle, provider, upstream).await,
+        Kind::Events => passed(call.settle, provider, upstream, true).await,
+        Kind::Other => passed(call.settle, provider, upstream, false).await,
     }
-    unseen(&chain, road.operation.as_str())?;
-    // Forms hold files and sound, whose size says nothing of tokens.
-    let tokens = || if matches!(named, Named::Json(_)) { estimate(&inbound.body) } else { 0 };
-    settle.take(tokens)?;
-    let (at, model) = target(core, inbound, said)?;
-    let Some(provider) = core.providers.get(at) else { return Err(unserved("The provider")) };
-    let dialect = if provider.speaks(road.dialect) { road.dialect } else { provider.nearest(road.dialect) };
-    if road.provider.is_none() && !matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses) {
-        return Err(unserved(&format!("The provider `{}`", provider.name)));
-    }
-    let body = named.body(&inbound.body, model.as_deref());
-    let uri = provider.raw_uri(&raw.path, road.query.as_deref())?;
-    let client = (&inbound.headers, road.dialect);
-    let model = model.unwrap_or_default();
-    let question = Question { at, provider, model: &model, method: raw.method.clone(), uri, client, dialect, body };
-    Ok((at, ask::send(gateway, core, settle, &question).await?))
 }
 
-/// Who is asked, and under which name of the model.
-fn target(core: &Core, inbound: &Inbound, model: Option<&str>) -> Result<(usize, Option<String>), Failure> {
-    let road = &inbound.road;
+async fn send<'a>(
+    gateway: &Rc<Gateway>,
+    core: &'a Arc<Core>,
+    call: &mut Call,
+    raw: &Raw,
+    named: &Named,
+    said: Option<&str>,
+) -> Result<(&'a Provider, Upstream), Failure> {
+    required(&call.chain)?;
+    if let Some(caller) = &call.settle.record.caller {
+        models::admit(core, caller, call.prefix, said)?;
+    }
+    unseen(&call.chain, call.settle.record.operation)?;
+    // Forms hold files and sound, whose size says nothing of tokens.
+    let body = call.body.clone();
+    call.settle.take(|| if matches!(named, Named::Json(_)) { estimate(&body) } else { 0 })?;
+    let mut tries = tries(core, call, said)?;
+    loop {
+        match once(gateway, core, call, &mut tries, (raw, named)).await {
+            Ok(sent) => return Ok(sent),
+            Err(fault) => tries.failed(core, call, fault)?,
+        }
+    }
+}
+
+async fn once<'a>(
+    gateway: &Rc<Gateway>,
+    core: &'a Arc<Core>,
+    call: &mut Call,
+    tries: &mut Tries,
+    (raw, named): (&Raw, &Named),
+) -> Result<(&'a Provider, Upstream), Fault> {
+    let candidate = tries.next(core, call).await.map_err(Fault::unsent)?;
+    let provider = core.providers.get(candidate.provider).ok_or_else(attempt::gone).map_err(Fault::unsent)?;
+    let dialect = if provider.speaks(call.dialect) { call.dialect } else { provider.nearest(call.dialect) };
+    if call.prefix.is_none() && !matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses) {
+        return Err(Fault::unsent(unserved(&format!("The provider `{}`", provider.name))));
+    }
+    let model = candidate.model.as_deref();
+    let body = named.body(&call.body, model);
+    let uri = provider.raw_uri(&raw.path, call.query.as_deref()).map_err(Fault::unsent)?;
+    let key = attempt::place(call, tries, &candidate, provider, model.unwrap_or_default()).await?;
+    let headers = Arc::clone(&call.headers);
+    let client = (&*headers, call.dialect);
+    let question =
+        Question { provider, key: key.as_ref(), method: raw.method.clone(), uri, client, dialect, body };
+    Ok((provider, ask::send(gateway, core, &mut call.settle, &question).await?))
+}
+
+/// Who may be asked, by the model; a call that names none goes to the provider that its path or a header says.
+fn tries(core: &Core, call: &mut Call, model: Option<&str>) -> Result<Tries, Failure> {
     if core.config.demo {
         return Err(unserved("The demo provider"));
     }
     if model.is_some() {
-        return match route::resolve(core, road.provider, model)? {
-            route::Route::Provider { at, model } => Ok((at, model)),
-            route::Route::Echo => Err(unserved("The demo provider")),
-        };
+        return Tries::of_raw(core, call, model);
     }
-    if let Some(prefix) = road.provider {
-        return Ok((route::of_prefix(core, prefix)?, None));
+    if let Some(prefix) = call.prefix {
+        return Tries::of_provider(core, names::of_prefix(core, prefix)?);
     }
-    let said = inbound.headers.get(PROVIDER).and_then(|value| value.to_str().ok());
+    let said = call.headers.get(PROVIDER).and_then(|value| value.to_str().ok());
     let only = || (core.providers.len() == 1).then_some(0);
     let found = match said {
         Some(name) => core.provider_named(name),
         None => core.provider_named("openai").or_else(only),
     };
-    found.map(|at| (at, None)).ok_or_else(|| {
+    let at = found.ok_or_else(|| {
         let message = "This call names no model: say the provider by its prefix in the path (`/openai/v1/...`), or in the header \
                        `x-model-provider`.";
         Failure::new(Blame::Client, 404, "invalid_request_error", "provider_not_found", message)
-    })
+    })?;
+    Tries::of_provider(core, at)
 }
 
 fn unserved(who: &str) -> Failure {
@@ -231,7 +244,7 @@ fn usage(body: &[u8]) -> Option<Usage> {
 }
 
 /// A reply that passes as it comes. What it counts is read from the side of a stream of events.
-async fn passed(core: &Arc<Core>, settle: Settle, at: usize, upstream: Upstream, events: bool) -> Reply {
+async fn passed(settle: Settle, provider: &Provider, upstream: Upstream, events: bool) -> Reply {
     let mut headers = head(&settle, &upstream.headers);
     let coded = upstream.headers.contains_key(header::CONTENT_ENCODING);
     if let Some(length) = upstream.headers.get(header::CONTENT_LENGTH).filter(|_| !coded) {
@@ -240,12 +253,11 @@ async fn passed(core: &Arc<Core>, settle: Settle, at: usize, upstream: Upstream,
     let status = upstream.status;
     let broken = Rc::new(Cell::new(false));
     let copy = Copy {
-        core: Arc::clone(core),
         settle,
-        at,
+        timeouts: provider.config.timeouts,
         status,
         source: upstream.source,
-        framer: events.then(|| Framer::new(core.providers.get(at).map_or(0, |p| p.config.limits.event_size))),
+        framer: events.then(|| Framer::new(provider.config.limits.event_size)),
         broken: Rc::clone(&broken),
     };
     let mut generator = Generator::new(|outlet| copy.run(outlet));
@@ -260,9 +272,8 @@ async fn passed(core: &Arc<Core>, settle: Settle, at: usize, upstream: Upstream,
 }
 
 struct Copy {
-    core: Arc<Core>,
     settle: Settle,
-    at: usize,
+    timeouts: Timeouts,
     status: StatusCode,
     source: Source,
     framer: Option<Framer>,
@@ -273,7 +284,7 @@ impl Copy {
     /// Copies to the end. What goes wrong before the first byte is returned; later it breaks the body off, so that no client takes a part
     /// for the whole.
     async fn run(mut self, outlet: Outlet) -> Option<(Failure, Settle)> {
-        let timeouts = self.core.providers.get(self.at).map(|provider| provider.config.timeouts).unwrap_or_default();
+        let timeouts = self.timeouts;
         let end = Instant::now() + timeouts.total;
         let mut begun = false;
         loop {
