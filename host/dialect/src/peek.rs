@@ -30,6 +30,21 @@ pub struct Peek {
     pub empty: bool,
 }
 
+impl Default for Peek {
+    /// Of a request that says nothing.
+    fn default() -> Self {
+        Peek {
+            model: None,
+            null_model: None,
+            stream: false,
+            n: 1,
+            stream_options: StreamOptions::Absent,
+            body_open: 0,
+            empty: true,
+        }
+    }
+}
+
 /// The model that the client named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {

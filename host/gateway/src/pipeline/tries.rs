@@ -16,7 +16,8 @@ use crate::providers::Provider;
 use crate::routing::capability::Needs;
 use crate::routing::decide::{self, Action, Failed, Phase, SoFar};
 use crate::routing::plan::{self, Candidate, Plan, Wish};
-use crate::routing::{Policy, Skipped, affinity, balance};
+use crate::routing::health::Standing;
+use crate::routing::{Policy, affinity, balance};
 
 /// A failed attempt.
 pub struct Fault {
@@ -128,7 +129,7 @@ impl Tries {
             let wish = Wish {
                 prefix,
                 model,
-                fallbacks: &call.peek.fallbacks,
+                fallbacks: &[],
                 operation: call.settle.record.operation,
                 caller: call.settle.record.caller.as_ref(),
                 headers: &call.headers,
@@ -140,9 +141,7 @@ impl Tries {
         };
         let record = &mut call.settle.record;
         record.route.clone_from(&plan.route);
-        for skipped in &plan.skipped {
-            record.skip(Skipped { target: Arc::clone(&skipped.target), reason: skipped.reason.clone() });
-        }
+        record.skipped.extend(plan.skipped.iter().cloned());
         let keeps = |candidate: &Candidate| {
             core.providers.get(candidate.provider).is_some_and(Provider::keeps_sessions)
         };
@@ -355,8 +354,8 @@ fn offer(core: &Core, candidate: &Candidate, needs: &Needs, now: Instant) -> Off
             Some(model) => format!("{name}/{model}"),
             None => name,
         },
-        labels: provider.map(|provider| Arc::clone(&provider.config.labels)).unwrap_or_default(),
-        healthy: live.standing(now).is_usable(),
+        labels: provider.map(|provider| Arc::new(provider.config.labels.clone())).unwrap_or_default(),
+        healthy: matches!(live.standing(now), Standing::Ready | Standing::Probe),
         in_flight: live.in_flight(),
         first_token: live.first_token(),
         tokens_per_second: live.tokens_per_second(),

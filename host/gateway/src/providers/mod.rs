@@ -37,6 +37,7 @@ use self::clients::Way;
 use self::listing::{Listing, Listings};
 use self::pool::{KeyNews, Pools};
 use crate::config;
+use crate::routing::budget::Budget;
 use crate::observe::metrics::{Metrics, ProviderMetrics};
 use crate::routing::health::{self, Targets};
 
@@ -76,7 +77,7 @@ impl Provider {
         let gate = pools.gate(&config.name, None, config.calls);
         let name = Arc::from(config.name.as_str());
         let live = Live::new(&config, targets);
-        Ok(Provider { name, addresses, credentials, gate, tokens, listing, metrics, live, config })
+        Ok(Provider { repeats: Budget::default(), name, addresses, credentials, gate, tokens, listing, metrics, live, config })
     }
 
     /// How the target of that model does: its own standing where the configuration names it, else that of all the others together, so that

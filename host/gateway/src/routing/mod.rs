@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod balance;
+pub mod budget;
 pub mod capability;
 pub mod decide;
 pub mod health;

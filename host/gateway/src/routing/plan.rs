@@ -52,6 +52,22 @@ pub struct Plan {
     pub skipped: Vec<Skipped>,
 }
 
+impl Plan {
+    /// For a call that names no model: that provider alone.
+    pub fn of_provider(at: usize, provider: &Provider) -> Plan {
+        let live = Arc::clone(provider.live(None));
+        Plan {
+            route: None,
+            rule: None,
+            candidates: vec![Candidate { provider: at, model: None, weight: 1.0, tier: 0, live }],
+            balance: Balance::default(),
+            policy: Policy::default(),
+            affinity: false,
+            skipped: Vec::new(),
+        }
+    }
+}
+
 /// What a call says of itself.
 pub struct Wish<'a> {
     /// The provider named by the path, if any.

@@ -59,7 +59,7 @@ pub(super) async fn run(
     }
     let mut tries = Tries::begin(core, call).await?;
     let answer = loop {
-        match attempt(gateway, core, call, &mut tries, &body).await {
+        match once(gateway, core, call, &mut tries, &body).await {
             Ok(answer) => break answer,
             Err(fault) => tries.failed(core, call, fault)?,
         }
@@ -68,7 +68,7 @@ pub(super) async fn run(
     Ok((reply::head(&call.settle, Some(&answer.headers), "application/json"), answer.body))
 }
 
-async fn attempt(
+async fn once(
     gateway: &Rc<Gateway>,
     core: &Arc<Core>,
     call: &mut Call,
