@@ -111,7 +111,10 @@ async fn ask(
     let source = Source::Provider { body: incoming, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head };
     if !ok {
-        return Err(Fault { failure: refused(&mut call.settle, provider, dialect, upstream).await, phase: Phase::Head });
+        return Err(Fault {
+            failure: refused(&mut call.settle, provider, dialect, upstream).await,
+            phase: Phase::Head,
+        });
     }
     Ok(Answered { upstream, dialect, asked, withhold_usage, encoded })
 }

@@ -22,11 +22,11 @@ use crate::observe;
 use crate::observe::document::cut;
 use crate::observe::record::{Attempt, Class, Outcome, Record};
 use crate::plugins::chain::Chain;
+use crate::plugins::select::CallFacts;
 use crate::providers::auth::Credential;
 use crate::providers::gate::Permit;
 use crate::providers::pool::KeyNews;
 use crate::routing::health::{How, Running};
-use crate::plugins::select::CallFacts;
 
 /// Model names in the log are cut here, bytes.
 const MODEL_IN_LOG: usize = 200;

@@ -15,8 +15,8 @@ use crate::hooks::route::{self, Offered};
 use crate::providers::Provider;
 use crate::routing::capability::Needs;
 use crate::routing::decide::{self, Action, Failed, Phase, SoFar};
-use crate::routing::plan::{self, Candidate, Plan, Wish};
 use crate::routing::health::Standing;
+use crate::routing::plan::{self, Candidate, Plan, Wish};
 use crate::routing::{Policy, affinity, balance};
 
 /// A failed attempt.
@@ -142,9 +142,8 @@ impl Tries {
         let record = &mut call.settle.record;
         record.route.clone_from(&plan.route);
         record.skipped.extend(plan.skipped.iter().cloned());
-        let keeps = |candidate: &Candidate| {
-            core.providers.get(candidate.provider).is_some_and(Provider::keeps_sessions)
-        };
+        let keeps =
+            |candidate: &Candidate| core.providers.get(candidate.provider).is_some_and(Provider::keeps_sessions);
         let session = (plan.affinity || plan.candidates.iter().any(keeps)).then(|| {
             let user = call.settle.record.caller.as_ref().and_then(|caller| caller.user.as_deref());
             affinity::session(&call.headers, call.dialect, &bytes(call), user)

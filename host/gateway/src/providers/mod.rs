@@ -37,8 +37,8 @@ use self::clients::Way;
 use self::listing::{Listing, Listings};
 use self::pool::{KeyNews, Pools};
 use crate::config;
-use crate::routing::budget::Budget;
 use crate::observe::metrics::{Metrics, ProviderMetrics};
+use crate::routing::budget::Budget;
 use crate::routing::health::{self, Targets};
 
 /// A configured provider, with everything that each call would otherwise work out again.
@@ -53,6 +53,8 @@ pub struct Provider {
     tokens: Option<token::Tokens>,
     /// What the provider itself says it serves.
     pub listing: Listing,
+    /// What its own trouble may add to its load.
+    pub repeats: Budget,
     pub metrics: ProviderMetrics,
     /// How its targets do.
     live: Live,
@@ -77,7 +79,18 @@ impl Provider {
         let gate = pools.gate(&config.name, None, config.calls);
         let name = Arc::from(config.name.as_str());
         let live = Live::new(&config, targets);
-        Ok(Provider { repeats: Budget::default(), name, addresses, credentials, gate, tokens, listing, metrics, live, config })
+        Ok(Provider {
+            repeats: Budget::default(),
+            name,
+            addresses,
+            credentials,
+            gate,
+            tokens,
+            listing,
+            metrics,
+            live,
+            config,
+        })
     }
 
     /// How the target of that model does: its own standing where the configuration names it, else that of all the others together, so that

@@ -127,7 +127,9 @@ pub fn decide(failed: &Failed, so_far: &SoFar, policy: &Policy, chance: f64) -> 
     }
     match failed.blame {
         // A request that cannot be written for this target; another may take it as it is.
-        Blame::Client if failed.phase == Phase::Connect && failed.class == Class::Unsupported && so_far.other_target => {
+        Blame::Client
+            if failed.phase == Phase::Connect && failed.class == Class::Unsupported && so_far.other_target =>
+        {
             return (Action::Next, "the target cannot be asked this");
         }
         Blame::Client => return (Action::GiveUp, "the request is at fault"),

@@ -66,7 +66,10 @@ pub(super) async fn send(
     let source = Source::Provider { body, decoder };
     let upstream = Upstream { status: parts.status, headers: parts.headers, source, sent, head: Instant::now() };
     if !upstream.status.is_success() {
-        return Err(Fault { failure: attempt::refused(settle, provider, *dialect, upstream).await, phase: Phase::Head });
+        return Err(Fault {
+            failure: attempt::refused(settle, provider, *dialect, upstream).await,
+            phase: Phase::Head,
+        });
     }
     Ok(upstream)
 }

@@ -29,8 +29,8 @@ use crate::exchange::{Inbound, Pump, Raw, Reply, ReplyBody};
 use crate::observe::record::Outcome;
 use crate::pipeline::call::{Call, Settle, select};
 use crate::pipeline::generator::{First, Generator, Outlet};
-use crate::pipeline::upstream::{Source, Upstream};
 use crate::pipeline::tries::{Fault, Tries};
+use crate::pipeline::upstream::{Source, Upstream};
 use crate::pipeline::{attempt, cut, models, reply, required};
 use crate::providers::Provider;
 use crate::providers::headers;
@@ -148,8 +148,7 @@ async fn once<'a>(
     let key = attempt::place(call, tries, &candidate, provider, model.unwrap_or_default()).await?;
     let headers = Arc::clone(&call.headers);
     let client = (&*headers, call.dialect);
-    let question =
-        Question { provider, key: key.as_ref(), method: raw.method.clone(), uri, client, dialect, body };
+    let question = Question { provider, key: key.as_ref(), method: raw.method.clone(), uri, client, dialect, body };
     Ok((provider, ask::send(gateway, core, &mut call.settle, &question).await?))
 }
 
