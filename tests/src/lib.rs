@@ -15,6 +15,7 @@ pub mod process;
 pub mod scripted;
 pub mod skip;
 pub mod sse;
+pub mod unreachable;
 pub mod wire;
 
 use std::time::{Duration, Instant};

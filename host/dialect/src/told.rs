@@ -111,8 +111,10 @@ fn inside(value: &Value, data: &[u8]) -> Option<Failure> {
 
 fn failure(told: Told, status: u16, body: &[u8]) -> Failure {
     let detail = if told.message.is_some() && !told.more { String::new() } else { excerpt(body) };
-    let class =
-        class::of(status, told.code.as_deref(), told.kind.as_deref(), told.message.as_deref().unwrap_or_default());
+    let said = told.message.as_deref().unwrap_or_default();
+    // A provider that passes another's error on has its words beside its own, which then only say that there was one.
+    let words = told.passed_on.as_deref().map_or(Cow::Borrowed(said), |raw| Cow::Owned(format!("{said}\n{raw}")));
+    let class = class::of(status, told.code.as_deref(), told.kind.as_deref(), &words);
     let limited = status == 429 || matches!(class, Some(Class::RateLimit | Class::Overloaded));
     let retry_after = told.message.as_deref().filter(|_| limited).and_then(class::delay);
     Failure {
@@ -157,6 +159,8 @@ struct Told {
     kind: Option<String>,
     code: Option<String>,
     param: Option<String>,
+    /// The error of another provider behind this one, as it came (OpenRouter's `metadata.raw`).
+    passed_on: Option<String>,
     /// There is more than the client gets.
     more: bool,
 }
@@ -177,6 +181,7 @@ fn told(value: &Value) -> Told {
             status_word.and_then(|status| clean::word(status, MAX_WORD))
         }),
         param: from("param").and_then(word),
+        passed_on: from("metadata").and_then(|more| more.get("raw")?.as_str().map(str::to_owned)),
         more: from("metadata").is_some(),
     }
 }

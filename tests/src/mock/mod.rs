@@ -27,6 +27,8 @@ enum Source {
 struct Shared {
     journal: Journal,
     scripts: Mutex<HashMap<String, Source>>,
+    /// Opened when the provider dies.
+    death: Gate,
 }
 
 impl Shared {
@@ -82,7 +84,7 @@ fn script_name(target: &str) -> &str {
     path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default()
 }
 
-/// A running mock provider. It serves until the process ends; tests are short and its threads idle.
+/// A running mock provider. It serves until the process ends or it is told to die; tests are short and its threads idle.
 #[derive(Clone)]
 pub struct Mock {
     address: SocketAddr,
@@ -106,13 +108,15 @@ impl Mock {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
         listener.set_nonblocking(true).expect("non-blocking listener");
         let address = listener.local_addr().expect("the listener's address");
-        let shared = Arc::new(Shared { journal: Journal::new(keep), scripts: Mutex::default() });
+        let shared = Arc::new(Shared { journal: Journal::new(keep), scripts: Mutex::default(), death: Gate::new() });
         let serving = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("mock-provider".into())
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(accept(listener, serving));
+                // With it go all connections, at once and in the middle of whatever they do.
+                drop(runtime);
             })
             .expect("a thread for the mock provider");
         Mock { address, shared }
@@ -141,6 +145,11 @@ impl Mock {
     /// The script depends on the request.
     pub fn on(&self, name: &str, choose: impl Fn(&Exchange) -> Script + Send + Sync + 'static) {
         self.shared.scripts().insert(name.to_owned(), Source::Chosen(Arc::new(choose)));
+    }
+
+    /// Dies: its connections break, whatever they do, and new ones are refused. For good; the port may be another's afterwards.
+    pub fn die(&self) {
+        self.shared.death.open();
     }
 
     pub fn journal(&self) -> &Journal {
@@ -174,11 +183,16 @@ impl Mock {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener for the runtime");
+    let mut death = std::pin::pin!(shared.death.opened());
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection::serve(stream, Arc::clone(&shared)))),
-            // Out of descriptors: those that close will make room.
-            Err(_) => tokio::task::yield_now().await,
+        tokio::select! {
+            biased;
+            () = &mut death => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(tokio::spawn(connection::serve(stream, Arc::clone(&shared)))),
+                // Out of descriptors: those that close will make room.
+                Err(_) => tokio::task::yield_now().await,
+            },
         }
     }
 }

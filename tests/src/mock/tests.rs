@@ -98,3 +98,16 @@ fn lies_cuts_and_extra_bytes_reach_the_client_as_written() {
     connection.send(b"POST /early/v1 HTTP/1.1\r\ncontent-length: 100\r\n\r\n");
     assert_eq!(connection.reply().status, 413);
 }
+
+#[test]
+fn a_dead_provider_breaks_what_it_was_doing_and_refuses_more() {
+    let mock = Mock::start();
+    mock.script("slow", Script::sse_head().chunk("data: 1\n\n").stall());
+    let mut connection = post(&mock, "/slow/v1", b"{}");
+    connection.read_head().unwrap();
+    assert_eq!(connection.read_piece().unwrap(), b"data: 1\n\n");
+    mock.die();
+    assert_eq!(connection.read_rest(), b"");
+    assert_eq!(connection.end(), Some(End::Cut));
+    crate::wait_for("the listener to be gone", || Connection::try_open(mock.address()).err());
+}

@@ -230,6 +230,10 @@ impl Kind {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod recorded;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
