@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-PLUGINS := deny-words rate-limit-by-header response-cache usage-log
+PLUGINS := deny-words rate-limit-by-header response-cache route-by-complexity route-cheapest-capable route-rules usage-log
 GUESTS := nop reads-all delta-nop response-guard delta-guard answers hostile tagger finisher kv-probe
 WASM := target/wasm32-wasip2/plugin
 CARGO := cargo

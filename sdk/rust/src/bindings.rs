@@ -12,6 +12,7 @@ pub mod imports {
                 import sluice:plugin/text@0.1.0;
                 import sluice:plugin/call@0.1.0;
                 import sluice:plugin/reply@0.1.0;
+                import sluice:plugin/targets@0.1.0;
                 import sluice:plugin/host@0.1.0;
                 import sluice:plugin/kv@0.1.0;
             }
@@ -23,7 +24,7 @@ pub mod imports {
     });
 }
 
-pub use imports::sluice::plugin::{call, host, kv, reply, text, types};
+pub use imports::sluice::plugin::{call, host, kv, reply, targets, text, types};
 
 /// What every plugin exports: its manifest and its settings.
 pub mod base {
@@ -54,6 +55,20 @@ pub mod request {
         with: { "sluice:plugin/types@0.1.0": crate::bindings::types },
     });
     pub use exports::sluice::plugin::on_request::{Guest, Verdict};
+}
+
+/// The `on-route` hook.
+pub mod route {
+    wit_bindgen::generate!({
+        inline: r#"
+            package sluice:sdk;
+            world route { export sluice:plugin/on-route@0.1.0; }
+        "#,
+        path: "../../wit",
+        pub_export_macro: true,
+        with: { "sluice:plugin/types@0.1.0": crate::bindings::types },
+    });
+    pub use exports::sluice::plugin::on_route::{Guest, Order, Verdict};
 }
 
 /// The `on-response` hook.

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 #[cfg(target_family = "wasm")]
 mod component;
 #[cfg(target_family = "wasm")]
-use component::Backend;
+pub(crate) use component::Backend;
 
 #[cfg(not(target_family = "wasm"))]
-use crate::testing::Backend;
+pub(crate) use crate::testing::Backend;
 
 /// The call being served. Reading costs what is read and nothing else; edits apply when the hook returns `Ok`.
 pub struct Call {

@@ -1,10 +1,11 @@
 //! Between the generated exports and the author's traits. Exists only in a component.
 
-use crate::bindings::{delta, host, request, response, types};
-use crate::call::{Call, Reply};
+use crate::bindings::{delta, host, request, response, route, types};
+use crate::call::{Backend, Call, Reply};
 use crate::finished::Finished;
-use crate::plugin::{OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, Package, Plugin};
-use crate::types::{DeltaVerdict, Denial, Fault, Kind, RequestVerdict, ResponseVerdict, Role, Window};
+use crate::plugin::{OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, OnRoute, Package, Plugin};
+use crate::targets::Targets;
+use crate::types::{DeltaVerdict, Denial, Fault, Kind, RequestVerdict, ResponseVerdict, Role, RouteVerdict, Window};
 use std::cell::OnceCell;
 use std::thread::LocalKey;
 
@@ -52,6 +53,17 @@ pub fn on_request<P: OnRequest>(slot: &'static Slot<P>) -> Result<request::Verdi
         RequestVerdict::Pass => request::Verdict::Pass,
         RequestVerdict::Deny(denial) => request::Verdict::Deny(denial.into()),
         RequestVerdict::Answer(reply) => request::Verdict::Answer(reply),
+    })
+}
+
+/// # Errors
+/// The author's fault.
+pub fn on_route<P: OnRoute>(slot: &'static Slot<P>, count: u32) -> Result<route::Verdict, types::Fault> {
+    let targets = Targets::new(count, Backend);
+    with(slot, |plugin| plugin.on_route(&mut Call::current(), &targets)).map(|verdict| match verdict {
+        RouteVerdict::Pass => route::Verdict::Pass,
+        RouteVerdict::Order { targets, reason } => route::Verdict::Order(route::Order { targets, reason }),
+        RouteVerdict::Deny(denial) => route::Verdict::Deny(denial.into()),
     })
 }
 

@@ -52,6 +52,7 @@ mod plugin;
 pub mod search;
 #[doc(hidden)]
 pub mod settings;
+mod targets;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod texts;
@@ -63,6 +64,9 @@ pub use host::{count, digest, log, now_ms, random};
 pub use period::Period;
 #[doc(hidden)]
 pub use plugin::Package;
-pub use plugin::{Grant, Hook, NoSettings, OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, Plugin};
+pub use plugin::{Grant, Hook, NoSettings, OnComplete, OnDelta, OnFinish, OnRequest, OnResponse, OnRoute, Plugin};
+pub use targets::{Target, Targets};
 pub use texts::{Iter, Piece, Texts};
-pub use types::{DeltaVerdict, Denial, Fault, Kind, Level, RequestVerdict, ResponseVerdict, Role, Window};
+pub use types::{
+    DeltaVerdict, Denial, Fault, Kind, Level, RequestVerdict, ResponseVerdict, Role, RouteVerdict, Window,
+};

@@ -2,7 +2,7 @@
 
 /// Exports a plugin with exactly the hooks named: `sluice::plugin!(Guard: on_request, on_delta);`, once per crate.
 ///
-/// Hooks are `on_request`, `on_response`, `on_delta`, `on_finish` and `on_complete`; for each the type must implement the trait of that
+/// Hooks are `on_request`, `on_route`, `on_response`, `on_delta`, `on_finish` and `on_complete`; for each the type must implement the trait of that
 /// name. Outside a component it only checks that it does.
 #[macro_export]
 macro_rules! plugin {
@@ -32,6 +32,10 @@ macro_rules! __hook_bound {
         const fn check<T: $crate::OnRequest>() {}
         check::<$plugin>()
     }};
+    (on_route, $plugin:ty) => {{
+        const fn check<T: $crate::OnRoute>() {}
+        check::<$plugin>()
+    }};
     (on_response, $plugin:ty) => {{
         const fn check<T: $crate::OnResponse>() {}
         check::<$plugin>()
@@ -52,7 +56,7 @@ macro_rules! __hook_bound {
         compile_error!(concat!(
             "no such hook: ",
             stringify!($other),
-            "; there are on_request, on_response, on_delta, on_finish and on_complete"
+            "; there are on_request, on_route, on_response, on_delta, on_finish and on_complete"
         ))
     };
 }
@@ -100,6 +104,18 @@ macro_rules! __export_hook {
         }
         #[cfg(target_family = "wasm")]
         $crate::bindings::request::export!($component with_types_in $crate::bindings::request);
+    };
+    (on_route, $component:ident, $plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        impl $crate::bindings::route::Guest for $component {
+            fn on_route(
+                count: ::core::primitive::u32,
+            ) -> ::std::result::Result<$crate::bindings::route::Verdict, $crate::bindings::types::Fault> {
+                $crate::glue::on_route(&PLUGIN, count)
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::route::export!($component with_types_in $crate::bindings::route);
     };
     (on_response, $component:ident, $plugin:ty) => {
         #[cfg(target_family = "wasm")]

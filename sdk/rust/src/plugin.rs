@@ -2,7 +2,8 @@
 
 use crate::call::{Call, Reply};
 use crate::finished::Finished;
-use crate::types::{DeltaVerdict, Fault, RequestVerdict, ResponseVerdict, Window};
+use crate::targets::Targets;
+use crate::types::{DeltaVerdict, Fault, RequestVerdict, ResponseVerdict, RouteVerdict, Window};
 use serde::de::DeserializeOwned;
 
 /// A hook, as [`Plugin::wants`] names it.
@@ -10,6 +11,8 @@ use serde::de::DeserializeOwned;
 pub enum Hook {
     /// Once per call, before routing.
     OnRequest,
+    /// Once per call that goes to a provider, before the first attempt.
+    OnRoute,
     /// Once per whole reply.
     OnResponse,
     /// For text of a reply before the client sees it.
@@ -25,6 +28,7 @@ impl Hook {
     pub fn name(self) -> &'static str {
         match self {
             Hook::OnRequest => "on-request",
+            Hook::OnRoute => "on-route",
             Hook::OnResponse => "on-response",
             Hook::OnDelta => "on-delta",
             Hook::OnFinish => "on-finish",
@@ -89,6 +93,16 @@ pub trait OnRequest: Plugin {
     /// # Errors
     /// A fault applies the operator's `on_error`.
     fn on_request(&self, call: &mut Call) -> Result<RequestVerdict, Fault>;
+}
+
+/// Runs once per call that goes to a provider, in rising order of the chain, after `on_request` and before the first attempt. The first
+/// plugin that orders decides; the ones behind it are not asked.
+pub trait OnRoute: Plugin {
+    /// Reads the call and may tag it; edits of the request are faults here.
+    ///
+    /// # Errors
+    /// A fault applies the operator's `on_error`: the call is refused, or the next plugin is asked as after [`RouteVerdict::Pass`].
+    fn on_route(&self, call: &mut Call, targets: &Targets) -> Result<RouteVerdict, Fault>;
 }
 
 /// Runs on a whole reply, in falling order of the chain.

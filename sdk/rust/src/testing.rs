@@ -27,6 +27,7 @@ mod fake;
 pub(crate) mod keys;
 mod state;
 mod stream;
+mod targets;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
@@ -35,6 +36,7 @@ pub use fake::FakeCall;
 pub use keys::{advance, grant_kv, kept, set_now_ms};
 pub(crate) use state::Backend;
 pub use stream::{End, Outcome, Stream};
+pub use targets::FakeTarget;
 
 use crate::finished::Finished;
 use crate::plugin::{OnComplete, OnDelta, Package, Plugin, manifest};

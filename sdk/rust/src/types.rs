@@ -168,6 +168,23 @@ impl RequestVerdict {
     }
 }
 
+/// Which targets may serve a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteVerdict {
+    /// No opinion: the next plugin is asked, and after the last one the route's own order holds.
+    Pass,
+    /// These, first choice first.
+    Order {
+        /// Places among the targets, none twice. One that is left out is not tried, whatever happens to the others; where none is in it
+        /// the call is refused with 503 and the code `no_route`.
+        targets: Vec<u32>,
+        /// Why, in a few words: for the operator, never for the client. At most 256 bytes.
+        reason: String,
+    },
+    /// Refuse the call.
+    Deny(Denial),
+}
+
 /// What becomes of a whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseVerdict {
@@ -210,6 +227,12 @@ impl DeltaVerdict {
 impl From<Denial> for RequestVerdict {
     fn from(denial: Denial) -> Self {
         RequestVerdict::Deny(denial)
+    }
+}
+
+impl From<Denial> for RouteVerdict {
+    fn from(denial: Denial) -> Self {
+        RouteVerdict::Deny(denial)
     }
 }
 

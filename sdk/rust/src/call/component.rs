@@ -1,6 +1,6 @@
-//! The gateway's functions behind [`super::Call`] and [`super::Reply`].
+//! The gateway's functions behind [`super::Call`], [`super::Reply`] and [`crate::Targets`].
 
-use crate::bindings::{call, reply};
+use crate::bindings::{call, reply, targets};
 use crate::texts::Texts;
 use crate::types::Fault;
 
@@ -80,6 +80,18 @@ impl Backend {
     }
     pub(super) fn remaining_ms(&self) -> u64 {
         call::remaining_ms()
+    }
+    pub(crate) fn target_name(&self, target: u32) -> String {
+        targets::name(target)
+    }
+    pub(crate) fn target_number(&self, target: u32, field: &str) -> Option<f64> {
+        targets::number(target, field)
+    }
+    pub(crate) fn target_label(&self, target: u32, name: &str) -> Option<String> {
+        targets::label(target, name)
+    }
+    pub(crate) fn target_has(&self, target: u32, capability: &str) -> bool {
+        targets::has(target, capability)
     }
     pub(super) fn reply_outcome(&self) -> Option<String> {
         reply::outcome()

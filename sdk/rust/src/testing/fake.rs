@@ -2,9 +2,11 @@
 
 use super::state::{Backend, During, State};
 use super::stream::{Outcome, Stream};
+use super::targets::{self, FakeTarget};
 use crate::call::{Call, Reply};
-use crate::plugin::{OnDelta, OnFinish, OnRequest, OnResponse};
-use crate::types::{Denial, Fault, RequestVerdict, ResponseVerdict};
+use crate::plugin::{OnDelta, OnFinish, OnRequest, OnResponse, OnRoute};
+use crate::targets::Targets;
+use crate::types::{Denial, Fault, RequestVerdict, ResponseVerdict, RouteVerdict};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,6 +35,8 @@ impl FakeCall {
             remembered: BTreeMap::new(),
             tags: BTreeMap::new(),
             target: "fake/model".to_owned(),
+            targets: Vec::new(),
+            estimated_tokens: None,
             request,
             reply: json!({ "object": "chat.completion", "choices": [] }),
             replied: false,
@@ -126,6 +130,18 @@ impl FakeCall {
         self.with(|state| target.clone_into(&mut state.target))
     }
 
+    /// With one more target that could serve it.
+    #[must_use]
+    pub fn offered(self, target: FakeTarget) -> Self {
+        self.with(|state| state.targets.push(target))
+    }
+
+    /// With a prompt of so many tokens, as every target counts it. Without: a quarter of the request's bytes.
+    #[must_use]
+    pub fn estimated_tokens(self, tokens: u32) -> Self {
+        self.with(|state| state.estimated_tokens = Some(tokens))
+    }
+
     pub(super) fn backend(&self) -> Backend {
         Backend(Rc::clone(&self.state))
     }
@@ -170,6 +186,39 @@ impl FakeCall {
             }
         }
         Ok(verdict)
+    }
+
+    /// Runs the hook on the targets offered.
+    ///
+    /// # Errors
+    /// As [`FakeCall::on_request`].
+    pub fn on_route<P: OnRoute>(&mut self, plugin: &P) -> Result<RouteVerdict, Fault> {
+        let count = u32::try_from(self.state.borrow().targets.len()).unwrap_or(u32::MAX);
+        let offered = Targets::new(count, self.backend());
+        self.transact(
+            During::Route,
+            |call| plugin.on_route(call, &offered).and_then(|verdict| targets::checked(verdict, count)),
+            |verdict| match verdict {
+                RouteVerdict::Deny(denial) => Some(denial),
+                _ => None,
+            },
+        )
+    }
+
+    /// As [`FakeCall::on_route`], by names, for tests of who comes first: none where the plugin passes.
+    ///
+    /// # Errors
+    /// As [`FakeCall::on_route`], and where the plugin refuses the call.
+    pub fn routed<P: OnRoute>(&mut self, plugin: &P) -> Result<Option<Vec<String>>, Fault> {
+        match self.on_route(plugin)? {
+            RouteVerdict::Pass => Ok(None),
+            RouteVerdict::Deny(denial) => Err(Fault::Invalid(format!("refused: {}", denial.message))),
+            RouteVerdict::Order { targets, .. } => {
+                let state = self.state.borrow();
+                let name = |at: &u32| state.targets.get(*at as usize).map(|target| target.name.clone());
+                Ok(Some(targets.iter().filter_map(name).collect()))
+            }
+        }
     }
 
     /// Runs the hook on the reply.

@@ -1,6 +1,7 @@
 //! What a fake call holds, and the functions of the interface over it.
 
 use super::document;
+use super::targets::{CAPABILITIES, FakeTarget};
 use crate::texts::Texts;
 use crate::types::Fault;
 use serde_json::Value;
@@ -17,6 +18,7 @@ const CREDENTIALS: [&str; 6] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum During {
     Request,
+    Route,
     Response,
     Delta,
     Finish,
@@ -38,6 +40,8 @@ pub(crate) struct State {
     pub(super) remembered: BTreeMap<String, Vec<u8>>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) target: String,
+    pub(super) targets: Vec<FakeTarget>,
+    pub(super) estimated_tokens: Option<u32>,
     pub(super) request: Value,
     pub(super) reply: Value,
     /// A test gave a reply; without one a call finishes without.
@@ -47,7 +51,7 @@ pub(crate) struct State {
     pub(super) during: During,
 }
 
-/// The fake behind [`crate::Call`] and [`crate::Reply`].
+/// The fake behind [`crate::Call`], [`crate::Reply`] and [`crate::Targets`].
 #[derive(Clone)]
 pub(crate) struct Backend(pub(super) Rc<RefCell<State>>);
 
@@ -205,6 +209,27 @@ impl Backend {
         self.read().remaining_ms
     }
 
+    fn target<V>(&self, at: u32, ask: impl FnOnce(&FakeTarget) -> V) -> Option<V> {
+        self.read().targets.get(at as usize).map(ask)
+    }
+    pub(crate) fn target_name(&self, at: u32) -> String {
+        self.target(at, |target| target.name.clone()).unwrap_or_default()
+    }
+    pub(crate) fn target_number(&self, at: u32, field: &str) -> Option<f64> {
+        if field == "estimated-tokens" {
+            let state = self.read();
+            let bytes = state.request.to_string().len();
+            return Some(state.estimated_tokens.map_or((bytes / 4) as f64, f64::from));
+        }
+        self.target(at, |target| target.numbers.get(field).copied())?
+    }
+    pub(crate) fn target_label(&self, at: u32, name: &str) -> Option<String> {
+        self.target(at, |target| target.labels.get(name).cloned())?
+    }
+    pub(crate) fn target_has(&self, at: u32, capability: &str) -> bool {
+        let known = CAPABILITIES.contains(&capability);
+        self.target(at, |target| known && !target.lacking.contains(capability)).unwrap_or(false)
+    }
     pub(crate) fn reply_outcome(&self) -> Option<String> {
         let state = self.read();
         let usual = if state.replied { "ok" } else { "denied" };

@@ -1,4 +1,5 @@
 mod finish;
+mod route;
 
 use super::*;
 use crate::search::Words;
