@@ -28,7 +28,7 @@ fn the(blocks: &[Block], kind: &str, word: &str) -> Block {
 }
 
 /// For each block the words by which a test below finds it.
-const RUN: [(&str, &str, &str); 17] = [
+const RUN: [(&str, &str, &str); 20] = [
     ("README.md", "sh", "make run"),
     ("README.md", "sh", "\n  -d '{\"model\": \"openai/gpt-4o-mini\", \"messages\""),
     ("README.md", "sh", "curl -sN"),
@@ -44,6 +44,9 @@ const RUN: [(&str, &str, &str); 17] = [
     ("plugins/deny-words/README.md", "yaml", "# plugins/deny-words.yaml"),
     ("plugins/rate-limit-by-header/README.md", "yaml", "# plugins/rate-limit-by-header.yaml"),
     ("plugins/response-cache/README.md", "yaml", "# plugins/response-cache.yaml"),
+    ("plugins/route-by-complexity/README.md", "yaml", "# plugins/route-by-complexity.yaml"),
+    ("plugins/route-cheapest-capable/README.md", "yaml", "# plugins/route-cheapest-capable.yaml"),
+    ("plugins/route-rules/README.md", "yaml", "# plugins/route-rules.yaml"),
     ("plugins/usage-log/README.md", "yaml", "# plugins/usage-log.yaml"),
     ("plugins/usage-log/README.md", "yaml", "# plugins/search-log.yaml"),
 ];

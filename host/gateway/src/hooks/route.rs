@@ -164,6 +164,7 @@ impl Targets for Offers {
             "healthy" => offered.healthy,
             "tools" => known(|model| model.tools),
             "vision" => known(|model| model.vision),
+            "json-schema" => known(|model| model.schema),
             "reasoning" => known(|model| model.reasoning),
             _ => false,
         }
@@ -222,6 +223,7 @@ mod tests {
         for (capability, first, second) in [
             ("tools", true, true),
             ("vision", false, true),
+            ("json-schema", false, true),
             ("reasoning", false, true),
             ("healthy", false, false),
             ("telepathy", false, false),

@@ -18,6 +18,8 @@ pub struct Model {
     /// What the data says that the model has; nothing follows from what is missing.
     pub vision: bool,
     pub tools: bool,
+    /// Replies of a given JSON schema.
+    pub schema: bool,
     pub reasoning: bool,
     /// It is known not to reason: being asked to is an error.
     pub refuses_reasoning: bool,
@@ -71,6 +73,7 @@ fn read(line: &'static str) -> Option<(&'static str, &'static str, Model)> {
         output,
         vision: has('v'),
         tools: has('t'),
+        schema: has('s'),
         reasoning: has('r'),
         refuses_reasoning: has('n'),
         refuses_sampling: has('x'),
