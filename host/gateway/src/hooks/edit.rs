@@ -38,6 +38,15 @@ pub fn restructure(
     Ok(model)
 }
 
+/// # Errors
+/// The text is empty, or longer than `max` bytes.
+pub fn capped(what: &str, text: &str, max: usize) -> Result<(), Fault> {
+    if text.is_empty() || text.len() > max {
+        return Err(Fault::Invalid(format!("{what} must have 1 to {max} bytes, this has {}", text.len())));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {

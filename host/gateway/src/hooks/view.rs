@@ -16,7 +16,7 @@ use sluice_dialect::document::{Checkpoint, Document, EditError};
 use sluice_dialect::usage::Usage;
 use sluice_sandbox::{CallView, Fault, Hook, Level, Targets, Texts};
 
-use super::edit;
+use super::edit::{self, capped};
 use super::pieces::texts;
 use super::route::Offers;
 use crate::config::CREDENTIALS;
@@ -246,13 +246,6 @@ impl CallState {
     fn name(&self) -> Arc<str> {
         self.current.as_ref().map_or_else(|| Arc::from(""), |(entry, _)| Arc::clone(&entry.name))
     }
-}
-
-fn capped(what: &str, text: &str, max: usize) -> Result<(), Fault> {
-    if text.is_empty() || text.len() > max {
-        return Err(Fault::Invalid(format!("{what} must have 1 to {max} bytes, this has {}", text.len())));
-    }
-    Ok(())
 }
 
 impl CallView for CallState {

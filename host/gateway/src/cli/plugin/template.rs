@@ -31,6 +31,14 @@ static FILES: &[(&str, &str)] = &[
         "vendor/sdk/rust/src/testing/keys.rs",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/keys.rs")),
     ),
+    (
+        "vendor/sdk/rust/src/targets.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/targets.rs")),
+    ),
+    (
+        "vendor/sdk/rust/src/testing/targets.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/targets.rs")),
+    ),
     ("vendor/sdk/rust/src/glue.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/glue.rs"))),
     ("vendor/sdk/rust/src/host.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/host.rs"))),
     ("vendor/sdk/rust/src/lib.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/lib.rs"))),
