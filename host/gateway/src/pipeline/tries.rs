@@ -11,13 +11,14 @@ use sluice_dialect::failure::{Blame, Class, Failure};
 
 use super::call::{Call, deadline};
 use crate::app::Core;
-use crate::hooks::route::{self, Offered};
+use crate::hooks::route::{self, Chosen, Offered};
+use crate::hooks::view::CallState;
 use crate::providers::Provider;
 use crate::routing::capability::Needs;
 use crate::routing::decide::{self, Action, Failed, Phase, SoFar};
 use crate::routing::health::Standing;
 use crate::routing::plan::{self, Candidate, Plan, Wish};
-use crate::routing::{Policy, affinity, balance};
+use crate::routing::{Policy, Skipped, affinity, balance};
 
 /// A failed attempt.
 pub struct Fault {
@@ -158,14 +159,22 @@ impl Tries {
         }
         let needs = Asked::of(call).needs();
         let now = Instant::now();
-        let offered = self.plan.candidates.iter().map(|candidate| offer(core, candidate, &needs, now)).collect();
-        let Some(state) = call.settle.state.take() else { return Err(crate::hooks::delta::lost()) };
-        let (state, chosen) = route::run(&call.chain, state, offered, &mut call.settle.record).await;
-        call.settle.record.tags.clone_from(&state.tags);
+        let offered: Arc<[Offered]> =
+            self.plan.candidates.iter().map(|candidate| offer(core, candidate, &needs, now)).collect();
+        // Where no hook of the request or the reply is, nobody has made it yet.
+        let state = call.settle.state.take().unwrap_or_else(|| Box::new(CallState::new(call.seed())));
+        let record = &mut call.settle.record;
+        let (state, chosen) = route::run(&call.chain, state, Arc::clone(&offered), record).await;
+        record.tags.clone_from(&state.tags);
         call.settle.state = Some(state);
-        if let Some(chosen) = chosen? {
-            self.order = Some(chosen.order);
-        }
+        let Some(Chosen { order, reason, plugin }) = chosen? else { return Ok(()) };
+        let left_out = offered.iter().enumerate().filter(|(at, _)| !order.contains(at));
+        call.settle.record.skipped.extend(left_out.map(|(_, offered)| Skipped {
+            target: offered.name.as_str().into(),
+            reason: format!("left out by {plugin}: {reason}"),
+        }));
+        tracing::debug!(id = %call.settle.record.id, %plugin, "a plugin ordered the call's targets: {reason}");
+        self.order = Some(order);
         Ok(())
     }
 
@@ -347,7 +356,7 @@ fn known<'a>(core: &'a Core, candidate: &Candidate) -> Option<&'a crate::provide
 fn offer(core: &Core, candidate: &Candidate, needs: &Needs, now: Instant) -> Offered {
     let live = &candidate.live;
     let provider = core.providers.get(candidate.provider);
-    let name = provider.map(|provider| provider.name.to_string()).unwrap_or_default();
+    let name = provider.map_or_else(|| "echo".to_owned(), |provider| provider.name.to_string());
     Offered {
         name: match &candidate.model {
             Some(model) => format!("{name}/{model}"),

@@ -56,7 +56,8 @@ async fn asked(
     loop {
         let candidate = tries.next(core, call).await?;
         let Some(provider) = core.providers.get(candidate.provider) else { return Ok(None) };
-        if call.chain.has_request_hooks() || !counts(provider, call.dialect) {
+        // What plugins have not let pass, or let go elsewhere, is counted here.
+        if call.chain.has_request_hooks() || call.chain.has_route_hooks() || !counts(provider, call.dialect) {
             return Ok(None);
         }
         match of_provider(gateway, core, call, (&mut tries, &candidate, provider)).await {
