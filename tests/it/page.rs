@@ -158,7 +158,7 @@ fn the_documents_need_the_token_or_a_request_of_this_machine() {
     let with_token = guarded();
     let bearer = format!("Bearer {TOKEN}");
     let without = Setup::default().start();
-    for path in ["/api/status", "/api/plugins", "/api/calls?after=0", "/api/calls"] {
+    for path in ["/api/status", "/api/plugins", "/api/targets", "/api/calls?after=0", "/api/calls"] {
         refused(&with_token.get(path), 401);
         refused(&with_token.call("GET", path, &[("authorization", "Bearer wrong")], b""), 401);
         let got = with_token.call("GET", path, &[("authorization", &bearer), ("host", "gateway.corp")], b"");
@@ -204,6 +204,15 @@ fn the_document_on_them_names_every_field() {
         }
     }
     assert!(seen > 25, "only {seen} fields");
+    let targets = gateway.get("/api/targets").json();
+    for object in [&targets, &targets["targets"][0], &targets["providers"][0]] {
+        for field in object.as_object().unwrap_or_else(|| panic!("no object: {targets}")).keys() {
+            assert!(
+                text.contains(&format!("`{field}`")) || text.contains(&format!("\"{field}\"")),
+                "no `{field}` in docs/admin.md"
+            );
+        }
+    }
     for field in gateway.get("/api/calls").json().as_object().unwrap().keys() {
         assert!(text.contains(&format!("\"{field}\"")), "docs/admin.md does not show `{field}`");
     }

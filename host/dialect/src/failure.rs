@@ -68,6 +68,24 @@ pub enum Class {
     Server,
 }
 
+impl Class {
+    pub const ALL: [Class; 13] = [
+        Class::Invalid,
+        Class::Auth,
+        Class::Permission,
+        Class::NotFound,
+        Class::ContextLength,
+        Class::TooLarge,
+        Class::ContentFilter,
+        Class::Quota,
+        Class::RateLimit,
+        Class::Overloaded,
+        Class::Unsupported,
+        Class::Timeout,
+        Class::Server,
+    ];
+}
+
 /// A provider's error reply as it came, for a client of the same dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {

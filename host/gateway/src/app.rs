@@ -17,6 +17,7 @@ use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Format};
 use crate::observe::metrics::{Metrics, ProviderMetrics};
 use crate::observe::recent::Recent;
+use crate::observe::targets::Tries;
 use crate::pipeline::cut::Cut;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
@@ -47,6 +48,8 @@ pub struct Core {
     /// The demo provider's name in records.
     pub echo: Arc<str>,
     no_provider: ProviderMetrics,
+    /// Counters of the targets that this configuration names.
+    pub tries: Tries,
     lasting: Arc<Lasting>,
     _counted: Counted,
 }
@@ -157,6 +160,7 @@ impl Core {
         Ok(Core {
             routes: Routes::new(&config, &providers, &lasting.targets),
             keys: Keys::new(&config.keys, &config.teams, &lasting.rates),
+            tries: metrics.targets.tries(providers.iter().flat_map(Provider::targets).map(|target| &target.name)),
             no_provider: metrics.provider(if config.demo { "echo" } else { "" }),
             options: Arc::new(options(&config)),
             way,

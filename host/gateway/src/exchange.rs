@@ -52,6 +52,13 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Every name that [`Operation::as_str`] gives.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["chat", "models", "count-tokens", "embeddings", "raw"].into_iter().chain(Raw::KINDS)
+    }
+}
+
 impl Raw {
     /// Raw operations that are known by a name of their own; every other one is `raw`.
     const KINDS: [&'static str; 7] = ["audio", "batches", "completions", "files", "images", "moderations", "rerank"];

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_dialect::Dialect;
 use sluice_dialect::failure::Failure;
 
@@ -20,7 +21,7 @@ use crate::observe;
 use crate::observe::record::{Outcome, Record};
 use crate::pipeline;
 use crate::server::{self, Options, Page, Site};
-use crate::ui::{self, api};
+use crate::ui::{self, api, explain, targets};
 
 impl Handler for Gateway {
     type Snapshot = Arc<Core>;
@@ -83,7 +84,8 @@ impl Site for Gateway {
         self.finisher.settled().await;
     }
 
-    fn page(&self, core: &Arc<Core>, page: Page, query: Option<&str>) -> Reply {
+    fn page(&self, core: &Arc<Core>, page: Page, query: Option<&str>, body: &Bytes) -> Reply {
+        let now = Instant::now();
         match page {
             Page::Home => ui::page(),
             Page::Live => server::json(StatusCode::OK, json!({ "status": "alive" }).to_string()),
@@ -91,11 +93,14 @@ impl Site for Gateway {
             Page::Health => health(core, &self.live.status()),
             Page::Metrics => {
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                server::with_type(StatusCode::OK, kind, core.metrics.render())
+                server::with_type(StatusCode::OK, kind, targets::metrics(core, now))
             }
             Page::Status => ui::document(api::status(core, &self.live.status(), &self.listen, self.stopping())),
             Page::Plugins => ui::document(core.plugins.render().to_string()),
             Page::Calls => ui::document(api::calls(core, api::after(query))),
+            Page::Targets => ui::document(targets::document(core, now).to_string()),
+            Page::Explain => answer(explain::answer(core, body, now)),
+            Page::Drain => answer(targets::drain(core, body, now)),
         }
     }
 }
@@ -116,6 +121,14 @@ impl Gateway {
                 reply
             }
         }
+    }
+}
+
+/// The answer to a question of the admin API, or what is wrong with the question.
+fn answer(answer: Result<Value, Failure>) -> Reply {
+    match answer {
+        Ok(answer) => ui::document(answer.to_string()),
+        Err(failure) => server::failure(Dialect::OpenaiChat, &failure, ""),
     }
 }
 

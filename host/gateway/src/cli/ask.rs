@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
@@ -105,7 +105,19 @@ impl Asker {
     /// # Errors
     /// When the gateway cannot be reached, or does not want to say.
     pub fn get(&self, path: &str) -> Result<Value, Trouble> {
-        match self.answer(path)? {
+        self.document(path, None)
+    }
+
+    /// The JSON document with which the gateway answers this question.
+    ///
+    /// # Errors
+    /// As [`Asker::get`].
+    pub fn post(&self, path: &str, question: &Value) -> Result<Value, Trouble> {
+        self.document(path, Some(question))
+    }
+
+    fn document(&self, path: &str, question: Option<&Value>) -> Result<Value, Trouble> {
+        match self.answer(path, question)? {
             (StatusCode::OK, Some(document)) => Ok(document),
             (StatusCode::UNAUTHORIZED, _) if self.has_token => {
                 Err(Trouble::Refused(format!("{} does not take that admin token.", self.base)))
@@ -114,6 +126,9 @@ impl Asker {
                 "{} needs its admin token: put it into the variable {TOKEN}, or name a file with --token-file FILE.",
                 self.base
             ))),
+            (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, Some(document)) if is_told(&document) => {
+                Err(Trouble::Refused(document["error"]["message"].as_str().unwrap_or_default().to_owned()))
+            }
             (status, document) => Err(self.strange(path, status, document)),
         }
     }
@@ -124,7 +139,7 @@ impl Asker {
     /// When the gateway cannot be reached, or something else answers.
     pub fn why_not_ready(&self) -> Result<Option<String>, Trouble> {
         let path = "/readyz";
-        match self.answer(path)? {
+        match self.answer(path, None)? {
             (StatusCode::OK, Some(document)) if document["status"] == "ready" => Ok(None),
             (StatusCode::SERVICE_UNAVAILABLE, Some(document)) if document["reason"].is_string() => {
                 Ok(Some(document["reason"].as_str().unwrap_or_default().to_owned()))
@@ -139,8 +154,12 @@ impl Asker {
         Trouble::Refused(format!("{}{path} answered {}: {said}", self.base, status.as_u16()))
     }
 
-    fn answer(&self, path: &str) -> Result<(StatusCode, Option<Value>), Trouble> {
-        let request = self.client.get(format!("{}{path}", self.base));
+    fn answer(&self, path: &str, question: Option<&Value>) -> Result<(StatusCode, Option<Value>), Trouble> {
+        let url = format!("{}{path}", self.base);
+        let request = match question {
+            None => self.client.get(url),
+            Some(question) => self.client.post(url).header(CONTENT_TYPE, "application/json").body(question.to_string()),
+        };
         let (status, body) = self.runtime.block_on(async {
             let mut reply = request.send().await.map_err(|error| self.gone(&error))?;
             let mut body = Vec::new();
@@ -169,6 +188,11 @@ impl Asker {
             self.base
         ))
     }
+}
+
+/// The gateway says what is wrong with the question, which is not that it knows no such page.
+fn is_told(document: &Value) -> bool {
+    document["error"]["message"].is_string() && document["error"]["code"] != "unknown_path"
 }
 
 /// The address without what may stand behind it: people paste the base URL that they gave to an application.

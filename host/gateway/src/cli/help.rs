@@ -99,6 +99,33 @@ Exit codes:
   2  it cannot be asked this way: the address, or the admin token
   3  it is degraded or not ready; the output says why";
 
+/// Below `sluice explain --help`.
+pub const DECISION: &str = "\
+The gateway decides as it would for the call, and sends nothing: whether the key may use the model, the route and its rule, each
+tier's targets and how they stand, what was left out and why, the providers' keys, the plugins that would run, and what is tried again.
+Routing plugins are named and not run, so they may order the targets otherwise.
+
+Examples:
+  sluice explain --key search-prod --model smart
+  sluice explain --model smart --header 'x-tenant: eu' --stream
+  sluice explain --key search-prod --body request.json --json | jq .targets
+
+Exit codes:
+  0  the call would be sent
+  1  no gateway answers there
+  2  the question cannot be asked this way
+  3  the call would be refused; the output says why";
+
+/// Below `sluice drain --help`.
+pub const DRAIN: &str = "\
+Calls under way go on to their end; new ones go to the other targets of their route. Where there is no other one they are refused with
+503 `target_drained`. A restart of the gateway ends it too.
+
+Examples:
+  sluice drain openai/gpt-4o --for 30m
+  sluice drain openai --for 2h
+  sluice drain openai/gpt-4o --undo";
+
 /// Below `sluice tail --help`.
 pub const TAIL: &str = "\
 Each line: time (UTC), ending and status, model and target, tokens in>out, total time, Sluice's own part of it, receipt, key, earlier

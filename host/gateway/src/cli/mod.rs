@@ -6,6 +6,8 @@ mod ask;
 mod check;
 mod completions;
 mod connect;
+mod decision;
+mod drain;
 mod explain;
 #[cfg(unix)]
 mod handover;
@@ -67,6 +69,12 @@ enum Command {
     /// Show the calls of a running gateway as they end.
     #[command(after_help = help::TAIL)]
     Tail(tail::Tail),
+    /// Say what would become of a call, and why, without making it.
+    #[command(after_help = help::DECISION)]
+    Explain(decision::Decision),
+    /// Keep calls from a target of a running gateway for a while.
+    #[command(after_help = help::DRAIN)]
+    Drain(drain::Drain),
     /// Make and inspect plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -174,6 +182,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Status(status)) => status::run(&status),
         Some(Command::Tail(tail)) => tail::run(&tail),
+        Some(Command::Explain(asked)) => decision::run(&asked),
+        Some(Command::Drain(drain)) => drain::run(&drain),
         Some(Command::Plugin(Plugin::New { name })) => plugin::new(&name),
         Some(Command::Plugin(Plugin::Check { file })) => plugin::check(&file),
     }

@@ -39,27 +39,31 @@ fn readiness(ask: &Ask) -> ExitCode {
 }
 
 fn whole(ask: &Ask) -> ExitCode {
-    let (status, plugins) = match fetch(ask) {
+    let (status, targets, plugins) = match fetch(ask) {
         Ok(found) => found,
         Err(trouble) => return trouble.exit(),
     };
     if ask.json {
-        put(&format!("{}\n", json!({ "status": status, "plugins": plugins })));
+        put(&format!("{}\n", json!({ "status": status, "targets": targets, "plugins": plugins })));
     } else {
-        put(&render(&status, &plugins));
+        put(&render(&status, &targets, &plugins));
     }
     if status["status"] == "ok" { ExitCode::SUCCESS } else { ExitCode::from(DEGRADED) }
 }
 
-fn fetch(ask: &Ask) -> Result<(Value, Value), Trouble> {
+fn fetch(ask: &Ask) -> Result<(Value, Value, Value), Trouble> {
     let asker = Asker::new(ask)?;
-    Ok((asker.get("/api/status")?, asker.get("/api/plugins")?))
+    Ok((asker.get("/api/status")?, asker.get("/api/targets")?, asker.get("/api/plugins")?))
 }
 
-fn render(status: &Value, plugins: &Value) -> String {
+fn render(status: &Value, targets: &Value, plugins: &Value) -> String {
     let mut out = summary(status);
     out.push('\n');
     out.push_str(&providers(status));
+    for table in [self::targets(targets), keys(targets)].into_iter().flatten() {
+        out.push('\n');
+        out.push_str(&table.render());
+    }
     out.push('\n');
     out.push_str(&chain(status, plugins));
     out
@@ -130,6 +134,53 @@ fn providers(status: &Value) -> String {
     table.render()
 }
 
+/// Targets that were called, or are kept from it.
+fn targets(document: &Value) -> Option<Table> {
+    let mut table = Table::new(&["TARGET", "STANDING", "RUNNING", "OK", "FAILED", "FIRST TOKEN"], &[2, 3, 4, 5]);
+    let mut some = false;
+    for target in document["targets"].as_array().into_iter().flatten() {
+        let count = |field: &str| target[field].as_u64().unwrap_or(0);
+        if target["standing"] == "ready" && ["in_flight", "ok", "failed"].iter().all(|field| count(field) == 0) {
+            continue;
+        }
+        some = true;
+        let first = target["first_token_ms"].as_f64().map_or_else(|| "-".to_owned(), |ms| time(ms * 1000.0));
+        let numbers = ["in_flight", "ok", "failed"].map(|field| count(field).to_string());
+        let named = [text(&target["target"]).to_owned(), standing(target, "standing")];
+        table.row(named.into_iter().chain(numbers).chain([first]));
+        if let Some(reason) = target["reason"].as_str() {
+            table.note(reason);
+        }
+    }
+    some.then_some(table)
+}
+
+/// Keys of providers that are not used just now.
+fn keys(document: &Value) -> Option<Table> {
+    let mut table = Table::new(&["KEY", "STATE", "WHY"], &[]);
+    let mut some = false;
+    for provider in document["providers"].as_array().into_iter().flatten() {
+        for key in provider["keys"].as_array().into_iter().flatten() {
+            let name = format!("{} of {}", text(&key["name"]), text(&provider["name"]));
+            let whole = (text(&key["state"]) != "ready").then(|| (name.clone(), key));
+            let models = key["models"].as_array().into_iter().flatten();
+            let models = models.map(|model| (format!("{name} for {}", text(&model["model"])), model));
+            for (name, state) in whole.into_iter().chain(models) {
+                some = true;
+                table.row([name, standing(state, "state"), text(&state["why"]).to_owned()]);
+            }
+        }
+    }
+    some.then_some(table)
+}
+
+/// How it stands, and for how long.
+pub(super) fn standing(of: &Value, field: &str) -> String {
+    let left = of["seconds_left"].as_f64().filter(|left| *left > 0.0);
+    let left = left.map_or_else(String::new, |left| format!(" for {}", span(left.ceil() as u64)));
+    format!("{}{left}", text(&of[field]))
+}
+
 fn chain(status: &Value, plugins: &Value) -> String {
     let mut all: Vec<&Value> = plugins["plugins"].as_array().into_iter().flatten().collect();
     if all.is_empty() {
@@ -195,13 +246,27 @@ mod tests {
               "breaker": "open", "counters": { "hooks": { "on-request": { "runs": 2, "mean_us": 3.25 } }, "errors": { "trap": 4 }, "last_error": null } },
             { "name": "new", "state": "failed", "error": "not a\u{1b}[2J component" },
         ] });
-        let text = render(&status, &plugins);
+        let targets = json!({
+            "targets": [
+                { "target": "openai/x", "standing": "ejected", "reason": "5 failures in a row", "seconds_left": 11.2, "in_flight": 1, "ok": 7, "failed": 5, "first_token_ms": 812.0 },
+                { "target": "openai/*", "standing": "ready", "in_flight": 0, "ok": 0, "failed": 0 },
+            ],
+            "providers": [{ "name": "openai", "keys": [
+                { "name": "main", "state": "out", "why": "the provider does not accept it", "seconds_left": 599.5, "models": [] },
+                { "name": "spare", "state": "ready", "models": [{ "model": "x", "state": "cooling", "why": "rate-limited", "seconds_left": 2.0 }] },
+            ] }],
+        });
+        let text = render(&status, &targets, &plugins);
+        assert!(!text.contains("openai/*"), "{text}");
         for part in [
             "Sluice 1.2.3: degraded, up 1 min, 2 calls under way",
             "sluice.yaml, stale",
             "            sluice.yaml:3:4: two\n",
             "openai    api.openai.com:443  any     main      4   3\n",
             "alias fast is openai/x",
+            "openai/x  ejected for 12 s        1   7       5       812 ms\n  5 failures in a row\n",
+            "main of openai         out for 10 min   the provider does not accept it\n",
+            "spare of openai for x  cooling for 2 s  rate-limited\n",
             "stale, breaker open     20  0123456789ab  on-request  3.2 us     2       4\n",
             "  not a [2J component\n",
             "audit is required and not live",

@@ -67,8 +67,8 @@ Made from the program's own list; do not edit. `GET /metrics` gives them in the 
 admin token, or from this machine where neither is configured.
 
 Every label takes its values from the configuration or from a fixed list, never from what a client writes: no model name, header, path
-or user can make a new series. `provider` is the name of a configured provider, empty for calls that asked none; `plugin` the name of a
-plugin; `hook`, `kind` (of a failure), `outcome` and `class` (of tokens) are words of Sluice's own; `name` is what a plugin counts with
+or user can make a new series. `target` is `PROVIDER/MODEL` where the configuration names the model, else `PROVIDER/*`; `provider` is the name of a configured provider, empty for calls that asked none; `plugin` the name of a
+plugin; `key` of a provider's key; `hook`, `kind` (of a failure), `outcome` and `class` (of tokens or of an attempt) are words of Sluice's own; `name` is what a plugin counts with
 `host.count`, at most 32 names each. A metric with labels appears with the first value it takes.
 
 **Whose time is it?** `sluice_overhead_seconds`, `overhead_us` in the access log and `sluice;dur=` in the `server-timing` header of a

@@ -17,6 +17,7 @@ use sluice_sandbox::{ErrorKind, Hook};
 
 use super::book::{Book, Listed};
 use super::record::Outcome;
+use super::targets::Gauges;
 
 const FAST: &[f64] = &[5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0];
 const SLOW: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -48,6 +49,7 @@ pub struct Metrics {
     pub config_generations: IntGauge,
     pub generation: IntGauge,
     pub generations: IntGauge,
+    pub targets: Gauges,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
 }
 
@@ -158,6 +160,7 @@ impl Metrics {
             plugin_seconds,
             log_dropped,
             plugins: Mutex::new(BTreeMap::new()),
+            targets: Gauges::new(&registry)?,
             registry,
         })
     }

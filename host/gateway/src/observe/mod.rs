@@ -3,10 +3,12 @@
 pub mod access_log;
 mod book;
 pub mod document;
+pub mod failures;
 mod line;
 pub mod metrics;
 pub mod recent;
 pub mod record;
+pub mod targets;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]

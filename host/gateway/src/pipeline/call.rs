@@ -367,6 +367,10 @@ impl Drop for Settle {
         if let Some(overhead) = self.record.overhead(total) {
             metrics.overhead.observe(overhead.as_secs_f64());
         }
+        if self.record.attempts > 0 {
+            let attempts = self.record.earlier.iter().chain([&self.record.last]);
+            attempts.for_each(|attempt| self.core.tries.count(attempt));
+        }
         self.core.provider_metrics(self.provider).ended(self.outcome, self.record.usage.as_ref());
         if let Some(admitted) = self.admitted.take() {
             settle_tokens(admitted, &self.record, self.outcome);

@@ -20,6 +20,8 @@ mod tries;
 mod upstream;
 mod whole;
 
+pub use models::admit as may_use;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
@@ -209,7 +211,10 @@ fn admit(call: &mut Call) -> Result<(), Failure> {
 }
 
 /// Refuses calls while a required policy is not loaded.
-fn required(chain: &Chain) -> Result<(), Failure> {
+///
+/// # Errors
+/// `policy_missing`, a 503.
+pub fn required(chain: &Chain) -> Result<(), Failure> {
     if chain.missing.is_empty() {
         return Ok(());
     }

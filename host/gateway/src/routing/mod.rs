@@ -30,6 +30,18 @@ pub enum Balance {
     Cheapest,
 }
 
+impl Balance {
+    /// As the configuration has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Balance::Weighted => "weighted",
+            Balance::LeastInFlight => "least-in-flight",
+            Balance::Fastest => "fastest",
+            Balance::Cheapest => "cheapest",
+        }
+    }
+}
+
 /// What is repeated, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {

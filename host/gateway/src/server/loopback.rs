@@ -43,6 +43,24 @@ pub(super) fn check(
     if has_body { check_type(headers) } else { Ok(()) }
 }
 
+/// Refuses a request that would change something or takes a body to read, from a web page of another origin: 403 by its `Origin`, 415 by its
+/// body's type. The gateway's own page may ask, under whatever name it was called.
+pub(super) fn check_change(names: &Names, target: Option<&Authority>, headers: &HeaderMap) -> Result<(), Failure> {
+    let called = target.map(Authority::as_str).or_else(|| headers.get(HOST).and_then(text));
+    // Being reachable under any name is no reason to be changed by any page.
+    let named = Names(names.0.iter().filter(|name| *name != "*").cloned().collect());
+    for origin in headers.get_all(ORIGIN) {
+        let own = |origin: &str| {
+            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            host.zip(called).is_some_and(|(host, called)| host.eq_ignore_ascii_case(called))
+        };
+        if !text(origin).is_some_and(|origin| own(origin) || named.allow_origin(origin)) {
+            return Err(forbidden("origin_not_allowed", "Web pages of other origins may not ask for this."));
+        }
+    }
+    check_type(headers)
+}
+
 /// Refuses a body that is neither JSON nor multipart: the other types are those a page can send without asking first.
 fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
     let kind = headers.get(CONTENT_TYPE).and_then(text).map(|kind| kind.split(';').next().unwrap_or_default().trim());
@@ -198,6 +216,26 @@ mod tests {
         }
         let two = [host, ("origin", "http://localhost"), ("origin", "https://evil.example")];
         assert_eq!(status(&two, false), 403, "the second origin counts too");
+    }
+
+    #[test]
+    fn changes_come_from_no_foreign_page() {
+        let change = |headers: &[(&'static str, &str)]| {
+            let map = headers
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            let map: HeaderMap = map.chain([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]).collect();
+            check_change(&Names(vec!["*".to_owned()]), None, &map).map_or_else(|failure| failure.status, |()| 200)
+        };
+        let host = ("host", "sluice.corp:8443");
+        assert_eq!(change(&[host]), 200, "no browser");
+        assert_eq!(change(&[host, ("origin", "https://sluice.corp:8443")]), 200, "the page itself");
+        assert_eq!(change(&[host, ("origin", "http://localhost:8080")]), 200);
+        for origin in ["https://sluice.corp", "https://evil.example", "null", "sluice.corp:8443", ""] {
+            assert_eq!(change(&[host, ("origin", origin)]), 403, "{origin}");
+        }
+        let plain = [(HOST, HeaderValue::from_static("localhost"))].into_iter().collect();
+        assert_eq!(check_change(&Names::default(), None, &plain).unwrap_err().status, 415);
     }
 
     #[test]

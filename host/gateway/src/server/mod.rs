@@ -28,6 +28,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use sluice_dialect::failure::Failure;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -84,8 +85,8 @@ pub trait Site: Handler {
     /// Waits until what follows the thread's finished calls has been done. Asked once, before the thread ends.
     fn settled(&self) -> impl Future<Output = ()>;
 
-    /// One of the gateway's own pages, with the query of its address; quick, and without waiting.
-    fn page(&self, snapshot: &Self::Snapshot, page: Page, query: Option<&str>) -> Reply;
+    /// One of the gateway's own pages, with the query of its address and, where it takes one, the body; quick, and without waiting.
+    fn page(&self, snapshot: &Self::Snapshot, page: Page, query: Option<&str>, body: &Bytes) -> Reply;
 }
 
 /// What a client may take of the server. Every one has a default that suits a gateway of language models.

@@ -28,6 +28,9 @@ const PAGES: &[(&str, Page)] = &[
     ("/api/status", Page::Status),
     ("/api/plugins", Page::Plugins),
     ("/api/calls", Page::Calls),
+    ("/api/targets", Page::Targets),
+    ("/api/explain", Page::Explain),
+    ("/api/drain", Page::Drain),
 ];
 
 /// Prefixes with the provider that they name, and the dialect of what is not in a dialect's own place (lists, refusals). Beside them every
@@ -95,6 +98,18 @@ pub enum Page {
     Status,
     Plugins,
     Calls,
+    Targets,
+    /// What would become of a call; asked by a body.
+    Explain,
+    /// Changes something.
+    Drain,
+}
+
+impl Page {
+    /// It is asked by a POST with a JSON body.
+    pub fn takes_body(self) -> bool {
+        matches!(self, Page::Explain | Page::Drain)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +150,12 @@ pub(super) fn find(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Ro
     let path = uri.path();
     let short = path.strip_suffix('/').unwrap_or(path);
     if let Some((_, page)) = PAGES.iter().find(|(page, _)| *page == short || *page == path) {
-        return get(method).map(|()| Route::Page(*page));
+        let allowed = match page.takes_body() {
+            true if method != Method::POST => Err(Missed::Method(POST)),
+            true => Ok(()),
+            false => get(method),
+        };
+        return allowed.map(|()| Route::Page(*page));
     }
     let place = place(path, uri.query(), headers).ok_or(Missed::Path)?;
     let said = Said { model: place.deployment.map(decode).transpose()?.map(Cow::into_owned), ..Said::default() };

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use sluice_dialect::Dialect;
 use sluice_dialect::failure::{Blame, Failure};
 
 use super::body::{self, Unread};
@@ -119,7 +120,11 @@ pub(super) async fn answer<S: Site>(
                 early(&shared, has_body, respond::failure(road.dialect, &failure, &id))
             }
         },
-        Ok(Route::Page(page)) => early(&shared, has_body, context.site.page(&snapshot, page, parts.uri.query())),
+        Ok(Route::Page(page)) if page.takes_body() => asked(&context, &snapshot, &shared, page, &id, body).await?,
+        Ok(Route::Page(page)) => {
+            let reply = context.site.page(&snapshot, page, parts.uri.query(), &Bytes::new());
+            early(&shared, has_body, reply)
+        }
         Err(Stray::Options(allow)) => early(&shared, has_body, respond::options(allow)),
         Err(Stray::Failed(failure)) => {
             context.site.turned_away(&snapshot, &id, shared.started(), None, None, &failure);
@@ -145,6 +150,28 @@ fn early(shared: &Shared, has_body: bool, reply: Reply) -> Reply {
         shared.linger();
     }
     reply
+}
+
+/// A page that is asked by a body.
+async fn asked<S: Site>(
+    context: &Context<S>,
+    snapshot: &S::Snapshot,
+    shared: &Shared,
+    page: Page,
+    id: &str,
+    body: Incoming,
+) -> Result<Reply, Gone> {
+    match body::read(body, &S::options(snapshot).limits).await {
+        Ok((body, _)) => Ok(context.site.page(snapshot, page, None, &body)),
+        Err(Unread::Gone) => Err(Gone),
+        Err(Unread::Refused(failure)) => {
+            context.site.turned_away(snapshot, id, shared.started(), None, None, &failure);
+            shared.linger();
+            let mut reply = respond::failure(Dialect::OpenaiChat, &failure, id);
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            Ok(reply)
+        }
+    }
 }
 
 /// A request that leads nowhere.
@@ -192,11 +219,17 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Pages that say more than that the gateway runs need the admin token or, for metrics, a known caller; without either, a request that no
-/// foreign web page can have made.
+/// foreign web page can have made. What takes a body may also change something: that no foreign page may ask for, whatever it knows.
 fn may_see<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, parts: &Parts, page: Page) -> Result<(), Failure> {
+    let names = &S::options(snapshot).names;
+    if page.takes_body() {
+        loopback::check_change(names, parts.uri.authority(), &parts.headers)?;
+    }
     let known = match page {
         Page::Home | Page::Live | Page::Ready | Page::Health => true,
-        Page::Status | Page::Plugins | Page::Calls => context.site.administer(snapshot, &parts.headers)?,
+        Page::Status | Page::Plugins | Page::Calls | Page::Targets | Page::Explain | Page::Drain => {
+            context.site.administer(snapshot, &parts.headers)?
+        }
         Page::Metrics => {
             matches!(context.site.administer(snapshot, &parts.headers), Ok(true))
                 || context.site.admit(snapshot, &parts.headers)?.is_some()
@@ -205,7 +238,7 @@ fn may_see<S: Site>(context: &Context<S>, snapshot: &S::Snapshot, parts: &Parts,
     if known {
         return Ok(());
     }
-    loopback::check(&S::options(snapshot).names, parts.uri.authority(), &parts.headers, false)
+    loopback::check(names, parts.uri.authority(), &parts.headers, page.takes_body())
 }
 
 /// Everything that a head can tell: room for one more call, the caller, and how the body is written.

@@ -119,7 +119,7 @@ impl Site for TestSite {
 
     async fn settled(&self) {}
 
-    fn page(&self, _: &Arc<Options>, page: Page, _: Option<&str>) -> Reply {
+    fn page(&self, _: &Arc<Options>, page: Page, _: Option<&str>, _: &Bytes) -> Reply {
         json(StatusCode::OK, format!("{page:?}"))
     }
 }

@@ -3,6 +3,7 @@
 //! They name keys and never show one, and hold no text of a request or reply. Fields are only ever added.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -10,15 +11,16 @@ use crate::app::{Core, DEMO_NOTE, unix_seconds};
 use crate::config::{self, Clients};
 use crate::live::{State, Status};
 use crate::providers::Provider;
+use crate::ui::targets;
 
 /// Whether calls are served, in one word, and why they are not.
-fn readiness(core: &Core, live: &Status, stopping: bool) -> (&'static str, Option<String>) {
+fn readiness(core: &Core, live: &Status, problems: &[String], stopping: bool) -> (&'static str, Option<String>) {
     if stopping {
         return ("not ready", Some("stopping".to_owned()));
     }
     match core.not_ready() {
         Some(reason) => ("not ready", Some(reason)),
-        None if live.state == State::Active && core.plugins.troubles().is_empty() => ("ok", None),
+        None if live.state == State::Active && problems.is_empty() => ("ok", None),
         None => ("degraded", None),
     }
 }
@@ -26,7 +28,9 @@ fn readiness(core: &Core, live: &Status, stopping: bool) -> (&'static str, Optio
 /// `GET /api/status`.
 pub fn status(core: &Core, live: &Status, listen: &[SocketAddr], stopping: bool) -> String {
     let config = &core.config;
-    let (status, reason) = readiness(core, live, stopping);
+    let mut problems = core.plugins.troubles();
+    problems.extend(targets::troubles(core, Instant::now()));
+    let (status, reason) = readiness(core, live, &problems, stopping);
     let clients = match config.server.clients {
         Clients::Keys => "keys",
         Clients::Open => "open",
@@ -43,7 +47,7 @@ pub fn status(core: &Core, live: &Status, listen: &[SocketAddr], stopping: bool)
         "version": env!("CARGO_PKG_VERSION"),
         "status": status,
         "reason": reason,
-        "problems": core.plugins.troubles(),
+        "problems": problems,
         "started": core.started,
         "uptime_s": unix_seconds().saturating_sub(core.started),
         "demo": config.demo,

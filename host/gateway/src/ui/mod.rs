@@ -5,6 +5,8 @@
 //! somebody else put there, nothing from another address, and no text of a client as markup. Nothing here decides anything.
 
 pub mod api;
+pub mod explain;
+pub mod targets;
 
 use std::sync::LazyLock;
 

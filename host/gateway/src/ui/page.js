@@ -217,6 +217,9 @@ function notes(status, trouble) {
   if (config.restart_needed.length > 0) {
     out.push(note('warn', h('b', null, 'A restart is needed '), `for what was changed in: ${config.restart_needed.join(', ')}`));
   }
+  if (seen.problems.length > 0) {
+    out.push(note('warn', h('b', null, 'Not everything is in service:'), `\n${seen.problems.join('\n')}`));
+  }
   return out;
 }
 
@@ -255,6 +258,46 @@ function showStatus(status) {
   const text = JSON.stringify([status.providers, status.aliases]);
   if (seen.providers !== text) $('providers').replaceChildren(...(rows.length > 0 ? rows : [empty]));
   seen.providers = text;
+}
+
+const STANDINGS = { ready: 'good', probe: 'warn', ejected: 'bad', drained: 'warn', cooling: 'warn', out: 'bad', disabled: '' };
+
+/** How a target, a key or a key's model stands, and for how long. */
+const standing = (word, left) => pill(STANDINGS[word] ?? '', left > 0 ? `${word} for ${span(Math.ceil(left))}` : word);
+
+const targets = new Rows($('targets'), (target) => target.target, 'target', (target) => {
+  const summary = [
+    h('span', null, h('b', null, target.target)),
+    h('span', null, standing(target.standing, target.seconds_left)),
+    h('span', { class: 'n' }, target.in_flight === undefined ? '' : [label('running '), number(target.in_flight)]),
+    h('span', { class: 'n' }, target.ok === undefined ? '' : [label('ok '), number(target.ok)]),
+    h('span', { class: 'n' }, target.failed === undefined ? '' : [label('failed '), number(target.failed)]),
+    h('span', { class: 'n dim' }, target.first_token_ms ? [label('first token '), time(target.first_token_ms * 1000)] : ''),
+    target.reason && target.standing !== 'ready' ? h('span', { class: 'why' }, target.reason) : null,
+  ];
+  return [summary.filter(Boolean), [
+    ['failures', target.error_rate ? `${Math.round(target.error_rate * 1000) / 10}% of late, ${target.failed_in_a_row} in a row` : undefined],
+    ['ejections', target.ejections || undefined],
+    ['tokens', target.tokens_per_second && `${number(Math.round(target.tokens_per_second))} a second`],
+    ['keys', target.keys],
+    ['in a terminal', target.ejections === undefined ? undefined : code(`sluice drain ${target.target} --for 30m`)],
+  ]];
+});
+
+/** The targets that were called or are kept from it, and the keys that are not used just now. */
+function showTargets(answer) {
+  const used = answer.targets.filter((target) => target.standing !== 'ready' || target.in_flight + target.ok + target.failed > 0);
+  const keys = answer.providers.flatMap((provider) => (provider.keys || []).flatMap((key) => {
+    const name = `key ${key.name} of ${provider.name}`;
+    const whole = key.state === 'ready' ? [] : [{ target: name, standing: key.state, seconds_left: key.seconds_left, reason: key.why }];
+    const models = (key.models || []).map((model) => ({ target: `${name} for ${model.model}`, standing: model.state, seconds_left: model.seconds_left, reason: model.why }));
+    return [...whole, ...models];
+  }));
+  const rest = answer.targets.length - used.length;
+  $('targets-head').hidden = used.length + keys.length === 0;
+  $('targets-sum').textContent = used.length > 0 && rest > 0 ? `and ${rest} that nobody has called` : '';
+  targets.show([...used, ...keys], 'No target was called yet.');
+  seen.problems = answer.problems;
 }
 
 const STATES = { active: 'good', stale: 'warn', failed: 'bad', waiting: 'warn', missing: 'bad', disabled: '' };
@@ -395,7 +438,7 @@ function addCalls(answer) {
 // ---- Asking
 
 const TOKEN = 'sluice-admin-token';
-const seen = { status: null, calls: [], cursor: 0, started: null, drawn: false, notes: '', providers: '' };
+const seen = { status: null, calls: [], cursor: 0, started: null, drawn: false, notes: '', providers: '', problems: [] };
 let paused = false;
 let timer = 0;
 let running = false;
@@ -436,10 +479,11 @@ async function look() {
   clearTimeout(timer);
   try {
     if (Date.now() >= nextState) {
-      const [status, chain] = await Promise.all([ask('/api/status'), ask('/api/plugins')]);
+      const [status, standings, chain] = await Promise.all([ask('/api/status'), ask('/api/targets'), ask('/api/plugins')]);
       seen.status = status;
       lock(false);
       showStatus(status);
+      showTargets(standings);
       showPlugins(chain);
       showSnippet(status);
       nextState = Date.now() + STATE_EVERY;
