@@ -60,6 +60,7 @@ mod plugins_unreadable;
 mod plugins_wire;
 mod policy_matrix;
 mod prompt_caches;
+mod provider_keys;
 mod providers;
 mod python_client;
 mod restart_matrix;
