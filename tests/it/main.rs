@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod agents;
+mod balance;
 mod blocks;
 mod call_documents;
 mod cardinality;

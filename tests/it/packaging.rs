@@ -100,6 +100,9 @@ fn the_containers_file_is_clean() {
     }
 }
 
+/// Without any provider a gateway is not ready.
+const PROVIDER: &str = "{ own: { dialect: openai-chat, base_url: 'http://127.0.0.1:9', keys: [] } }";
+
 /// The check that the image makes of itself, as it makes it: with the address alone.
 #[test]
 fn the_health_check_knows_ready_from_not() {
@@ -114,9 +117,11 @@ fn the_health_check_knows_ready_from_not() {
         let mut command = command(gateway.folder(), &[("SLUICE_URL".to_owned(), gateway.url(""))]);
         command.args(&check[1..]).output().unwrap()
     };
-    let closed = "server: { clients: keys, admin_token: env:T }\nkeys: [{ name: a, value: env:T2 }]\n";
+    let closed = format!(
+        "server: {{ clients: keys, admin_token: env:T }}\nkeys: [{{ name: a, value: env:T2 }}]\nproviders: {PROVIDER}\n"
+    );
     let secrets = |setup: Setup| setup.env("T", "admin-token-of-some-length").env("T2", "sk-some-client-key");
-    let ready = secrets(Setup::config(closed)).start();
+    let ready = secrets(Setup::config(closed.as_str())).start();
     let output = ask(&ready);
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "ready\n"), "{}", err(&output));
     let missing = secrets(Setup::config(format!("{closed}plugins: {{ required: [guard] }}\n"))).start();
@@ -201,7 +206,8 @@ fn any_user_on_a_read_only_file_system() {
     let open = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open()).unwrap();
     std::fs::create_dir(folder.path().join("plugins")).unwrap();
-    std::fs::write(folder.path().join("sluice.yaml"), "server: { clients: open }\n").unwrap();
+    let text = format!("server: {{ clients: open }}\nproviders: {PROVIDER}\n");
+    std::fs::write(folder.path().join("sluice.yaml"), text).unwrap();
     let guard = root().join("target/plugins/deny-words.wasm");
     if guard.is_file() {
         std::fs::copy(guard, folder.path().join("plugins/deny-words.wasm")).unwrap();

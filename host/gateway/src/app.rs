@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::IntGauge;
 
@@ -22,10 +22,11 @@ use crate::pipeline::cut::Cut;
 use crate::plugins::Plugins;
 use crate::providers::Provider;
 use crate::providers::clients::{Clients, Way};
-use crate::providers::listing::Listings;
+use crate::providers::listing::{Check, Listings};
 use crate::providers::pool::Pools;
 use crate::routing::health::Targets;
 use crate::routing::plan::Routes;
+use crate::routing::ready;
 use crate::server::{Limits, Names, Options, Shutdown};
 use crate::state::State;
 
@@ -50,6 +51,8 @@ pub struct Core {
     no_provider: ProviderMetrics,
     /// Counters of the targets that this configuration names.
     pub tries: Tries,
+    /// They end with the configuration that asked for them.
+    _checks: Vec<Check>,
     lasting: Arc<Lasting>,
     _counted: Counted,
 }
@@ -156,6 +159,7 @@ impl Core {
         for provider in &providers {
             provider.targets().for_each(|target| target.configure(&provider.config.health));
         }
+        let checks = providers.iter().filter_map(Provider::check).collect();
         lasting.rates.prune();
         Ok(Core {
             routes: Routes::new(&config, &providers, &lasting.targets),
@@ -168,6 +172,7 @@ impl Core {
             providers,
             plugins,
             lasting: Arc::clone(lasting),
+            _checks: checks,
             _counted: Counted::new(&metrics.config_generations),
             config,
         })
@@ -199,7 +204,10 @@ impl Core {
     /// Whether calls can be served: `None`, or why not.
     pub fn not_ready(&self) -> Option<String> {
         let chain = self.plugins.chain();
-        (!chain.missing.is_empty()).then(|| format!("required plugins are not loaded: {}", chain.missing.join(", ")))
+        if !chain.missing.is_empty() {
+            return Some(format!("required plugins are not loaded: {}", chain.missing.join(", ")));
+        }
+        ready::unable(self, Instant::now())
     }
 }
 

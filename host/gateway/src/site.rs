@@ -20,6 +20,7 @@ use crate::live;
 use crate::observe;
 use crate::observe::record::{Outcome, Record};
 use crate::pipeline;
+use crate::routing::ready;
 use crate::server::{self, Options, Page, Site};
 use crate::ui::{self, api, explain, targets};
 
@@ -113,7 +114,10 @@ impl Gateway {
     fn ready(&self, core: &Core) -> Reply {
         let why = if self.stopping() { Some("stopping".to_owned()) } else { core.not_ready() };
         match why {
-            None => server::json(StatusCode::OK, json!({ "status": "ready" }).to_string()),
+            None => {
+                let degraded = ready::left_out(core, Instant::now()) > 0;
+                server::json(StatusCode::OK, json!({ "status": "ready", "degraded": degraded }).to_string())
+            }
             Some(reason) => {
                 let body = json!({ "status": "not ready", "reason": reason }).to_string();
                 let mut reply = server::json(StatusCode::SERVICE_UNAVAILABLE, body);
@@ -134,7 +138,11 @@ fn answer(answer: Result<Value, Failure>) -> Reply {
 
 fn health(core: &Core, live: &live::Status) -> Reply {
     let stale = live.error.as_ref().map(|why| format!("the configuration is {}: {why}", live.state.as_str()));
-    let troubles: Vec<String> = stale.into_iter().chain(core.plugins.troubles()).collect();
+    let left_out = ready::left_out(core, Instant::now());
+    // Everybody may read this page, so it has no names; `/api/targets` does.
+    let targets =
+        (left_out > 0).then(|| format!("targets that get no calls for now: {left_out}; /api/targets names them"));
+    let troubles: Vec<String> = stale.into_iter().chain(core.plugins.troubles()).chain(targets).collect();
     let not_ready = core.not_ready();
     let status = match (&not_ready, troubles.is_empty()) {
         (Some(_), _) => "not ready",

@@ -104,6 +104,12 @@ impl Provider {
         self.live.named.values().chain(std::iter::once(&self.live.others))
     }
 
+    /// Begins the checks that the configuration asks for, if it does.
+    pub fn check(&self) -> Option<listing::Check> {
+        let every = self.config.health.check?;
+        self.listing.check(every, self.targets().cloned().collect())
+    }
+
     /// Whether calls of that dialect pass without translation.
     pub fn speaks(&self, dialect: Dialect) -> bool {
         self.config.dialects.iter().any(|(spoken, _)| *spoken == dialect)

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod health;
 pub mod names;
 pub mod plan;
+pub mod ready;
 pub mod weigh;
 
 use std::sync::Arc;

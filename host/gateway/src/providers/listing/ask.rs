@@ -101,6 +101,27 @@ impl Ask {
         Ask { name: provider.name.clone(), url, headers, keys: credentials.to_list(), way }
     }
 
+    pub(super) fn has_list(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Whether anybody answers there, be it that the key is not good: that is no trouble of the provider's.
+    ///
+    /// # Errors
+    /// Nobody answers, or only with a status of 500 and above. The words have no secret and no address.
+    pub(super) async fn alive(&self) -> Result<(), String> {
+        let Some(url) = &self.url else { return Ok(()) };
+        let client = self.way.asker.client(&self.way).map_err(|Trouble(why)| why)?;
+        let mut headers = self.headers.clone();
+        if let Some(key) = self.keys.first() {
+            key.authorize(&mut headers);
+        }
+        let response = client.get(url).headers(headers).send().await;
+        let response = response.map_err(|error| format!("no answer: {}", describe(&error.without_url())))?;
+        let status = response.status();
+        if status.is_server_error() { Err(format!("the provider answered {}", status.as_u16())) } else { Ok(()) }
+    }
+
     /// The provider's models; none where it has no list to give.
     pub(super) async fn fetch(&self) -> Result<Models, Trouble> {
         let Some(url) = &self.url else { return Ok(Models::default()) };

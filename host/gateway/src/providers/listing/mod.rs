@@ -4,6 +4,7 @@
 //! first question. Which names a caller may see, and how they are spelled, is the pipeline's.
 
 mod ask;
+mod check;
 mod models;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 pub use self::ask::Asker;
 use self::ask::{Ask, Trouble};
+pub use self::check::Check;
 pub use self::models::{Entry, Models};
 use super::auth::Credentials;
 use super::clients::Way;

@@ -1,0 +1,88 @@
+//! Targets that fail are left out and come back, checks find out without a call, and readiness means that calls can be served.
+
+use sluice_tests::gateway::{Gateway, Setup, replace};
+use sluice_tests::mock::{Mock, Script};
+use sluice_tests::wait_for;
+
+use crate::support::{PROVIDER_KEY, row, setup};
+
+fn list() -> Script {
+    Script::json(200, r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#)
+}
+
+/// Whether some target gets no calls, by a page that is for everybody; the gateway stays ready.
+fn degraded(gateway: &Gateway) -> bool {
+    let reply = gateway.get("/readyz");
+    assert_eq!(reply.status, 200, "an outage of a provider is none of the gateway's: {}", reply.text());
+    reply.json()["degraded"].as_bool().unwrap()
+}
+
+#[test]
+fn a_check_finds_out_by_asking_for_models_and_takes_no_place_of_a_call() {
+    let mock = Mock::start();
+    mock.script("a", Script::json(500, "{}"));
+    mock.script("b", list());
+    let rows = [row(&mock, "a", "models: [m], health: { check: 1s }"), row(&mock, "b", "models: [m]")];
+    let gateway = setup(&rows, "").start();
+    wait_for("the targets to be left out", || degraded(&gateway).then_some(()));
+    let health = gateway.get("/health").json();
+    assert_eq!(health["status"], "degraded", "{health}");
+    // The model's own, and the one of all other models.
+    assert_eq!(health["problems"][0], "targets that get no calls for now: 2; /api/targets names them", "{health}");
+    mock.script("a", Script::json(401, "{}"));
+    wait_for("the targets to be back", || (!degraded(&gateway)).then_some(()));
+    assert_eq!(gateway.get("/health").json()["status"], "ok", "a key that is refused is no outage");
+    for exchange in mock.exchanges("a") {
+        assert_eq!((exchange.method.as_str(), exchange.target.as_str()), ("GET", "/a/v1/models"));
+        assert_eq!(exchange.head.get("authorization"), Some(&*format!("Bearer {PROVIDER_KEY}")));
+    }
+    assert_eq!(mock.journal().count("b"), 0, "off unless it is asked for");
+}
+
+#[test]
+fn checks_go_with_the_configuration_that_asked_for_them() {
+    let (old, new) = (Mock::start(), Mock::start());
+    for mock in [&old, &new] {
+        mock.script("a", list());
+    }
+    let gateway = setup(&[row(&old, "a", "health: { check: 1s }")], "").start();
+    old.wait_request("a", 1);
+    let text = std::fs::read_to_string(gateway.folder().join("sluice.yaml")).unwrap();
+    let moved = text.replace(&old.base("a"), &new.base("a"));
+    assert_ne!(moved, text);
+    replace(&gateway.folder().join("sluice.yaml"), moved.as_bytes());
+    new.wait_request("a", 1);
+    let before = old.journal().count("a");
+    new.wait_request("a", new.journal().count("a") + 3);
+    assert!(old.journal().count("a") <= before + 1, "one question may have been under way");
+}
+
+#[test]
+fn ready_means_that_a_call_can_be_served() {
+    let mock = Mock::start();
+    mock.script("a", Script::json(401, "{}"));
+    let text = |enabled: bool| {
+        let base = mock.base("a");
+        let key = format!("{{ name: k, value: \"file:provider-key\", enabled: {enabled} }}");
+        format!("providers:\n  a: {{ dialect: openai-chat, base_url: \"{base}\", keys: [{key}] }}\n")
+    };
+    let reason = |gateway: &Gateway| {
+        let reply = gateway.get("/readyz");
+        (reply.status == 503).then(|| reply.json()["reason"].as_str().unwrap().to_owned())
+    };
+    let none = Setup::config("server: { clients: open }\n").start();
+    assert!(reason(&none).is_some_and(|reason| reason.contains("no provider is configured")));
+    assert!(reason(&Setup::default().start()).is_none(), "the demo serves");
+
+    let gateway = none;
+    let file = gateway.folder().join("sluice.yaml");
+    std::fs::write(gateway.folder().join("provider-key"), PROVIDER_KEY).unwrap();
+    replace(&file, text(false).as_bytes());
+    let disabled = |reason: String| reason.contains("disabled").then_some(());
+    wait_for("no usable key", || reason(&gateway).and_then(disabled));
+    replace(&file, text(true).as_bytes());
+    wait_for("ready", || reason(&gateway).is_none().then_some(()));
+    // The provider refuses the key: calls fail and say so, and another gateway would do no better.
+    gateway.post("/v1/chat/completions", r#"{"model":"a/m","messages":[{"role":"user","content":"hello"}]}"#);
+    assert_eq!(reason(&gateway), None);
+}
