@@ -4,7 +4,7 @@ use sluice_tests::gateway::{Gateway, Setup, replace};
 use sluice_tests::mock::{Mock, Script};
 use sluice_tests::wait_for;
 
-use crate::support::{PROVIDER_KEY, row, setup};
+use crate::support::{CHAT, PROVIDER_KEY, body, reply, row, setup};
 
 fn list() -> Script {
     Script::json(200, r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#)
@@ -85,4 +85,35 @@ fn ready_means_that_a_call_can_be_served() {
     // The provider refuses the key: calls fail and say so, and another gateway would do no better.
     gateway.post("/v1/chat/completions", r#"{"model":"a/m","messages":[{"role":"user","content":"hello"}]}"#);
     assert_eq!(reason(&gateway), None);
+}
+
+#[test]
+fn a_key_that_is_refused_and_a_bad_request_are_no_fault_of_the_target() {
+    let mock = Mock::start();
+    mock.script("a", Script::json(401, r#"{"error":{"message":"no such key"}}"#));
+    mock.script("b", Script::json(400, r#"{"error":{"message":"what?"}}"#));
+    let rows = [row(&mock, "a", "models: [m]"), row(&mock, "b", "models: [m]")];
+    let gateway = setup(&rows, "").start();
+    for name in ["a/m", "b/m"] {
+        for _ in 0..20 {
+            let status = gateway.post(CHAT, body(name, false)).status;
+            assert!(status >= 400, "{status}");
+        }
+    }
+    assert!(!degraded(&gateway));
+}
+
+#[test]
+fn the_only_target_is_asked_however_often_it_fails() {
+    let mock = Mock::start();
+    mock.script("b", Script::json(500, r#"{"error":{"message":"broken"}}"#));
+    let gateway = setup(&[row(&mock, "b", "models: [m]")], "").start();
+    for _ in 0..8 {
+        assert!(gateway.post(CHAT, body("b/m", false)).status >= 500);
+    }
+    assert!(degraded(&gateway));
+    mock.script("b", Script::json(200, reply("from b")));
+    let reply = gateway.post(CHAT, body("b/m", false));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(!degraded(&gateway), "a good call is a good call");
 }

@@ -275,7 +275,7 @@ impl Tries {
                 *self = Tries { until, ..Tries::plan(core, call, None, Some(target))? };
             }
             None => {
-                if self.others(core, call).next().is_some() {
+                if self.others().next().is_some() {
                     self.tried.extend(self.at.take());
                 }
             }
@@ -288,23 +288,10 @@ impl Tries {
         core.providers.get(candidate.provider)
     }
 
-    /// Targets that may still be asked.
-    fn others<'a>(&'a self, core: &'a Core, call: &Call) -> impl Iterator<Item = &'a Candidate> {
-        let mut done = self.tried.clone();
-        done.extend(self.at);
-        let asked = Asked::of(call);
-        let order = self.order.as_deref();
-        let mut found = Vec::new();
-        while let Some((at, _)) =
-            balance::next(core, &self.plan, &done, order, self.session, Instant::now(), &|| asked.needs())
-        {
-            found.push(at);
-            done.push(at);
-            if found.len() > self.plan.candidates.len() {
-                break;
-            }
-        }
-        found.into_iter().filter_map(|at| self.plan.candidates.get(at))
+    /// Targets that may still be asked. Asking takes no probe's place from a call that would use it.
+    fn others(&self) -> impl Iterator<Item = &Candidate> {
+        let open = balance::left(&self.plan, &self.tried, self.order.as_deref(), Instant::now());
+        open.filter(|at| Some(*at) != self.at).filter_map(|at| self.plan.candidates.get(at))
     }
 
     fn so_far(&self, core: &Core, call: &Call, class: Class) -> SoFar {
@@ -312,7 +299,7 @@ impl Tries {
         let window = |candidate: &Candidate| known(core, candidate).and_then(|known| known.window);
         let mine = here.and_then(window);
         let (mut other_target, mut abler_target) = (false, false);
-        for other in self.others(core, call) {
+        for other in self.others() {
             other_target = true;
             abler_target |= match class {
                 Class::ContextLength => mine.zip(window(other)).is_some_and(|(mine, other)| other > mine),
