@@ -9,9 +9,16 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::dialect::Said;
+use bytes::Bytes;
+
+use crate::dialect::{Api, Said};
 use crate::failure::Failure;
 use crate::json;
+use crate::splice::splice;
+use crate::text::walk;
+
+/// More fallbacks than any call may try.
+const MOST_FALLBACKS: usize = 16;
 
 /// What [`peek`] saw. All ranges are of the body that it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,10 @@ pub struct Peek {
     pub body_open: usize,
     /// No members: what is inserted needs no comma behind it.
     pub empty: bool,
+    /// The targets that the client named to be tried after the model, in order.
+    pub fallbacks: Vec<String>,
+    /// Where they stand, with one comma; see [`Peek::settled`].
+    pub fallbacks_at: Option<Range<usize>>,
 }
 
 impl Default for Peek {
@@ -41,6 +52,8 @@ impl Default for Peek {
             stream_options: StreamOptions::Absent,
             body_open: 0,
             empty: true,
+            fallbacks: Vec::new(),
+            fallbacks_at: None,
         }
     }
 }
@@ -82,6 +95,41 @@ impl Peek {
         self.stream |= said.stream;
         self
     }
+
+    /// Cuts what is Sluice's alone out of the body, so that nobody after sees it, and reads the rest anew: all ranges are of the body then.
+    ///
+    /// # Errors
+    /// As [`peek`].
+    pub fn settled(mut self, api: &dyn Api, body: &mut Bytes, said: &Said) -> Result<Peek, Failure> {
+        let Some(range) = self.fallbacks_at.take() else { return Ok(self) };
+        *body = splice(body, &[(range, b"")]);
+        Ok(Peek { fallbacks: self.fallbacks, ..api.peek(body, said)? })
+    }
+}
+
+/// The fallbacks in a member of that name, with the range to cut. A value of any other kind than a list of texts is the provider's own.
+///
+/// # Errors
+/// A 400 for more than [`MOST_FALLBACKS`], or an empty name.
+#[allow(clippy::result_large_err, reason = "the one failure type is large, and built only for a call that is refused")]
+pub fn fallbacks(body: &[u8], member: &json::Member) -> Result<Option<(Vec<String>, Range<usize>)>, Failure> {
+    let Some(items) = json::array(body, member.value.start) else { return Ok(None) };
+    let mut names = Vec::new();
+    for item in items {
+        let Some(name) = json::string(body, item) else { return Ok(None) };
+        if name.trim().is_empty() || names.len() == MOST_FALLBACKS {
+            let message = format!("`fallbacks` takes up to {MOST_FALLBACKS} names, as in `model`, none of them empty.");
+            return Err(Failure::invalid("invalid_value", message).with_param("fallbacks"));
+        }
+        names.push(name.into_owned());
+    }
+    let behind = walk::blank(body, member.value.end);
+    if body.get(behind) == Some(&b',') {
+        return Ok(Some((names, member.key.start..behind + 1)));
+    }
+    let before = body.get(..member.key.start).unwrap_or_default().trim_ascii_end();
+    let start = if before.ends_with(b",") { before.len() - 1 } else { member.key.start };
+    Ok(Some((names, start..member.value.end)))
 }
 
 /// Reads the request.
@@ -112,7 +160,11 @@ pub fn peek(body: &[u8]) -> Result<Peek, Failure> {
         return Err(Failure::invalid("invalid_type", "The request body must be a JSON object."));
     };
     let (model, null_model) = model(body, fields.model)?;
+    let named = fields.fallbacks.map(|member| self::fallbacks(body, &member)).transpose()?.flatten();
+    let (fallbacks, fallbacks_at) = named.map_or_else(Default::default, |(names, range)| (names, Some(range)));
     Ok(Peek {
+        fallbacks,
+        fallbacks_at,
         model,
         null_model,
         stream: stream(body, fields.stream)?,
@@ -189,10 +241,14 @@ struct Fields {
     stream: Option<Range<usize>>,
     n: Option<Range<usize>>,
     stream_options: Option<Range<usize>>,
+    fallbacks: Option<json::Member>,
 }
 
 impl Fields {
     fn note(&mut self, body: &[u8], member: &json::Member) -> Result<(), Fault> {
+        if member.is(body, "fallbacks") {
+            return self.fallbacks.replace(member.clone()).map_or(Ok(()), |_| Err(Fault::Twice("fallbacks")));
+        }
         for (field, name) in [
             (&mut self.model, "model"),
             (&mut self.stream, "stream"),

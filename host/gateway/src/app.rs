@@ -25,8 +25,8 @@ use crate::providers::clients::{Clients, Way};
 use crate::providers::listing::{Check, Listings};
 use crate::providers::pool::Pools;
 use crate::routing::health::Targets;
-use crate::routing::plan::Routes;
 use crate::routing::ready;
+use crate::routing::routes::Routes;
 use crate::server::{Limits, Names, Options, Shutdown};
 use crate::state::State;
 
@@ -191,14 +191,15 @@ impl Core {
         self.config.aliases.iter().find(|(alias, _)| alias == name).map(|(_, target)| target.as_str())
     }
 
-    /// Every name that can be listed: aliases, then `provider/model`.
+    /// Every name that can be listed: routes, aliases, then `provider/model`.
     pub fn known_models(&self) -> impl Iterator<Item = String> {
+        let routes = self.routes.all().map(|name| name.to_string());
         let aliases = self.config.aliases.iter().map(|(alias, _)| alias.clone());
         let models = self
             .providers
             .iter()
             .flat_map(|provider| provider.config.models.iter().map(move |model| format!("{}/{model}", provider.name)));
-        aliases.chain(models)
+        routes.chain(aliases).chain(models)
     }
 
     /// Whether calls can be served: `None`, or why not.

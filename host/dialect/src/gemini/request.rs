@@ -9,7 +9,7 @@ use super::{fields, texts};
 use crate::dialect::Said;
 use crate::failure::Failure;
 use crate::json;
-use crate::peek::{Model, Peek, StreamOptions};
+use crate::peek::{self, Model, Peek, StreamOptions};
 use crate::text::{self, Kind, Role, TextMap, Visit, walk};
 
 /// The model and whether to stream are the path's, so the place of the model in the body is empty (0..0).
@@ -17,10 +17,12 @@ use crate::text::{self, Kind, Role, TextMap, Visit, walk};
 /// # Errors
 /// A 400 for a body that is not JSON or not an object.
 pub(super) fn peek(body: &[u8], said: &Said) -> Result<Peek, Failure> {
-    let (mut empty, mut generation) = (true, None);
+    let (mut empty, mut generation, mut fallbacks) = (true, None, None);
     let checked = json::validate_members(body, |member| {
         empty = false;
-        if fields::is(&texts::name(body, &member.key), "generationConfig") {
+        if member.is(body, "fallbacks") {
+            fallbacks = Some(member);
+        } else if fields::is(&texts::name(body, &member.key), "generationConfig") {
             generation = Some(member.value);
         }
     });
@@ -31,7 +33,11 @@ pub(super) fn peek(body: &[u8], said: &Said) -> Result<Peek, Failure> {
     if body.get(start) != Some(&b'{') {
         return Err(Failure::invalid("invalid_type", "The request body must be a JSON object."));
     }
+    let named = fallbacks.map(|member| peek::fallbacks(body, &member)).transpose()?.flatten();
+    let (fallbacks, fallbacks_at) = named.map_or_else(Default::default, |(names, range)| (names, Some(range)));
     Ok(Peek {
+        fallbacks,
+        fallbacks_at,
         model: said.model.clone().map(|name| Model { literal: 0..0, name }),
         null_model: None,
         stream: said.stream,

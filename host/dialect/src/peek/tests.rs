@@ -180,3 +180,50 @@ fn the_model_is_named_in_place() {
     let out = splice(body.as_bytes(), &[(model_at, &model), (usage_at, &usage)]);
     assert_eq!(&out[..], br#"{"model":"m","stream_options":{"include_usage":true},"stream":true}"#);
 }
+
+/// The fallbacks and the body that is left.
+fn settled(dialect: crate::Dialect, body: &str) -> (Vec<String>, String) {
+    let mut bytes = Bytes::copy_from_slice(body.as_bytes());
+    let said = Said::default();
+    let peek = dialect.api().peek(&bytes, &said).unwrap().settled(dialect.api(), &mut bytes, &said).unwrap();
+    json::validate(&bytes).unwrap();
+    assert_eq!(peek.fallbacks_at, None);
+    let left = dialect.api().peek(&bytes, &said).unwrap();
+    assert_eq!(Peek { fallbacks: Vec::new(), ..peek.clone() }, left, "ranges are of the body that is left");
+    (peek.fallbacks, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[test]
+fn fallbacks_are_read_and_cut_wherever_they_stand() {
+    for (body, left) in [
+        (r#"{"fallbacks":["a/b","c"],"model":"m"}"#, r#"{"model":"m"}"#),
+        (r#"{"model":"m","fallbacks":["a/b","c"],"n":2}"#, r#"{"model":"m","n":2}"#),
+        (r#"{"model":"m" , "fallbacks" : [ "a/b" , "c" ] }"#, r#"{"model":"m"  }"#),
+        (r#"{"fall\u0062acks":["a/b","c"]}"#, "{}"),
+    ] {
+        for dialect in crate::Dialect::ALL {
+            assert_eq!(settled(dialect, body), (vec!["a/b".to_owned(), "c".to_owned()], left.to_owned()), "{body}");
+        }
+    }
+    assert_eq!(settled(crate::Dialect::OpenaiChat, r#"{"fallbacks":[],"model":"m"}"#).1, r#"{"model":"m"}"#);
+}
+
+#[test]
+fn what_is_no_list_of_names_is_the_providers_own() {
+    for body in [r#"{"fallbacks":"a"}"#, r#"{"fallbacks":[{"model":"a"}]}"#, r#"{"fallbacks":null}"#] {
+        assert_eq!(settled(crate::Dialect::OpenaiChat, body), (Vec::new(), body.to_owned()));
+    }
+}
+
+#[test]
+fn fallbacks_are_bounded_and_named_once() {
+    let many = format!("{{\"fallbacks\":[{}]}}", vec!["\"a\""; 17].join(","));
+    for (body, code) in [
+        (r#"{"fallbacks":["a"],"fallbacks":["b"]}"#, "duplicate_field"),
+        (r#"{"fallbacks":[""]}"#, "invalid_value"),
+        (&many, "invalid_value"),
+    ] {
+        let (found, param, _) = refused(body.as_bytes());
+        assert_eq!((found.as_str(), param.as_deref()), (code, Some("fallbacks")), "{body}");
+    }
+}

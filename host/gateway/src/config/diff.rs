@@ -55,7 +55,7 @@ impl fmt::Display for Change {
 /// A text that is no YAML; `names` are what the errors call the two.
 pub fn diff(old: &str, new: &str, names: (&str, &str)) -> Result<Vec<Change>, ConfigErrors> {
     let schema = Schema::of::<File>();
-    let (old, new) = (parsed(old, names.0)?, parsed(new, names.1)?);
+    let (old, new) = (parsed(old, names.0, &schema)?, parsed(new, names.1, &schema)?);
     let old_fields = fields::fields(&schema, Some(&old), "");
     let new_fields = fields::fields(&schema, Some(&new), "");
     let value =
@@ -105,11 +105,14 @@ pub(super) fn needs_restart(path: &str) -> bool {
         .any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
 }
 
-fn parsed(text: &str, name: &str) -> Result<tree::Node, ConfigErrors> {
+fn parsed(text: &str, name: &str, schema: &Schema) -> Result<tree::Node, ConfigErrors> {
     let mut report = Report::new(name.to_owned());
     let tree = tree::parse(text, &mut report);
     match (tree, report.finish()) {
-        (Some(tree), Ok(_)) => Ok(tree),
+        (Some(mut tree), Ok(_)) => {
+            super::dotted::nest(&mut tree, schema);
+            Ok(tree)
+        }
         (_, Err(errors)) => Err(errors),
         (None, Ok(_)) => Err(super::unexplained(std::path::Path::new(name))),
     }

@@ -66,12 +66,13 @@ pub fn explain(
 ) -> Result<Vec<Explained>, Unexplained> {
     let default = Path::new(DEFAULT_FILE);
     let file = file.or_else(|| default.exists().then_some(default));
-    let main = match file {
+    let (schema, block) = (Schema::of::<File>(), Schema::of::<PluginBlock>());
+    let mut main = match file {
         Some(file) => source(file)?,
         None => Source { name: String::new(), folder: PathBuf::new(), tree: tree::nothing() },
     };
+    super::dotted::nest(&mut main.tree, &schema);
     let beside = beside(&main, overrides)?;
-    let (schema, block) = (Schema::of::<File>(), Schema::of::<PluginBlock>());
     let resolved = super::load(file, env, overrides).ok();
     let answer = Answer { env, overrides, resolved: resolved.as_ref(), main: &main };
     let mut all: Vec<Explained> = Vec::new();

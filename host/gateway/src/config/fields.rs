@@ -191,12 +191,22 @@ fn written(forms: &[&Json], node: &Node) -> Shown {
         }
         Value::Number(number) => plainly(numeral(number)),
         Value::Bool(value) => plainly(value.to_string()),
-        Value::List(items) => {
-            let items: Vec<String> =
-                items.iter().map(|item| text(item).map_or_else(|| item.found(), without_user)).collect();
-            plainly(format!("[{}]", items.join(", ")))
+        Value::List(_) | Value::Map(_) => plainly(nested(node)),
+        Value::Null | Value::Broken => plainly(node.found()),
+    }
+}
+
+/// Lists and mappings of plain values, such as the tiers of a route, on one line.
+fn nested(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => without_user(text),
+        Value::Number(number) => numeral(number),
+        Value::List(items) => format!("[{}]", items.iter().map(nested).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|entry| format!("{}: {}", entry.key, nested(&entry.node)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
         }
-        Value::Null | Value::Broken | Value::Map(_) => plainly(node.found()),
+        Value::Bool(_) | Value::Null | Value::Broken => node.found(),
     }
 }
 

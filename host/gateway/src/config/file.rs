@@ -13,9 +13,11 @@ pub(super) use super::scalar::{DurationText, MomentText, Named, OneOrMany, RateT
 
 mod health;
 mod providers;
+mod routes;
 
 pub(super) use health::*;
 pub(super) use providers::*;
+pub(super) use routes::*;
 
 /// The whole of `sluice.yaml`. Every section is optional.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +34,8 @@ pub(super) struct File {
     pub(super) catalog: Named<CatalogEntry>,
     /// Other names for models: `fast: openai/gpt-4o-mini`. An alias may name another alias.
     pub(super) aliases: Named<String>,
+    /// Names that clients call as a model, and the targets each leads to: fallbacks, shares, rules.
+    pub(super) routes: Named<Route>,
     /// Virtual keys: the keys that clients present to Sluice.
     pub(super) keys: Vec<ClientKey>,
     /// Teams by name: what all keys of a team have in common. With this section, a key's `team` must be one of them.

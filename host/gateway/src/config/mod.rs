@@ -6,6 +6,7 @@
 
 mod check;
 mod diff;
+mod dotted;
 mod error;
 mod expand;
 mod explain;
@@ -19,6 +20,7 @@ mod reference;
 mod resolve;
 mod resolved;
 mod restart;
+mod route;
 mod scalar;
 mod secret;
 mod tree;
@@ -47,6 +49,7 @@ pub use resolved::{
     ServerLimits, Streams, Team, Timeouts, Tls, TokenSource,
 };
 pub use restart::{RESTART, keep_in_force};
+pub use route::{Hours, Route, Rule, Tokens, Using, Weighted, When};
 pub use secret::{Secret, hex, sha256};
 pub use units::{allows, duration, glob, show_duration, show_size, size};
 
@@ -190,8 +193,10 @@ where
     T: serde::de::DeserializeOwned + schemars::JsonSchema + Default,
 {
     let mut tree = tree::parse(text, report)?;
+    let schema = check::Schema::of::<T>();
+    dotted::nest(&mut tree, &schema);
     tree::prepare(&mut tree, env, report);
-    check::check(&mut tree, &check::Schema::of::<T>(), report);
+    check::check(&mut tree, &schema, report);
     if tree.is_broken() {
         return Some((T::default(), tree));
     }

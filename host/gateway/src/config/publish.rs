@@ -152,6 +152,11 @@ fn mapping(schema: &Schema, form: &Json, out: &mut Map<String, Json>) {
             let each: Vec<Json> = names.iter().map(|name| json!({ "required": [name] })).collect();
             out.insert("oneOf".to_owned(), Json::Array(each));
         }
+        let dotted = fields.iter().filter(|(_, field)| field.get(super::dotted::MARK).is_some());
+        let dotted: Map<String, Json> = dotted.filter_map(|(name, field)| short(schema, name, field)).collect();
+        if !dotted.is_empty() {
+            out.insert("patternProperties".to_owned(), Json::Object(dotted));
+        }
         let fields = fields.iter().map(|(name, written)| (name.clone(), field(schema, written, !is_required(written))));
         out.insert("properties".to_owned(), Json::Object(fields.collect()));
         out.insert("additionalProperties".to_owned(), json!(false));
@@ -159,6 +164,12 @@ fn mapping(schema: &Schema, form: &Json, out: &mut Map<String, Json>) {
         let with_fields = schema.forms(inner).iter().any(|form| kind(form) == Some("object"));
         out.insert("additionalProperties".to_owned(), field(schema, inner, with_fields));
     }
+}
+
+/// The short spelling of a mapping with one name: `label.region`.
+fn short(schema: &Schema, name: &str, written: &Json) -> Option<(String, Json)> {
+    let inner = schema.forms(written).into_iter().find_map(|form| form.get("additionalProperties"))?;
+    Some((format!(r"^{name}\..+$"), field(schema, inner, false)))
 }
 
 /// Defaults that an editor can insert: those of whole sections are the sum of their fields', and no value is the default of the rest.
@@ -181,7 +192,9 @@ mod tests {
         for (name, value) in parts {
             out.insert(name.clone());
             match (name.as_str(), value) {
-                ("properties", Json::Object(fields)) => fields.values().for_each(|field| keywords(field, out)),
+                ("properties" | "patternProperties", Json::Object(fields)) => {
+                    fields.values().for_each(|field| keywords(field, out))
+                }
                 ("anyOf" | "oneOf", Json::Array(branches)) => branches.iter().for_each(|branch| keywords(branch, out)),
                 ("items" | "additionalProperties", inner) => keywords(inner, out),
                 _ => {}
@@ -207,6 +220,7 @@ mod tests {
             "minimum",
             "oneOf",
             "pattern",
+            "patternProperties",
             "properties",
             "required",
             "title",

@@ -14,6 +14,7 @@ use sluice_dialect::Dialect;
 use sluice_dialect::hub::Policy;
 
 use super::rate::Rate;
+use super::route::Route;
 use super::secret::Secret;
 use crate::governance::caller::Scope;
 use crate::providers::catalog::Model;
@@ -42,6 +43,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Alias and the name it finally stands for, which is no alias.
     pub aliases: Vec<(String, String)>,
+    /// In the order of the file; no name is also an alias or a provider's.
+    pub routes: Vec<Route>,
     /// In the order of the file; names and digests are unique.
     pub keys: Vec<ClientKey>,
     /// In the order of the file; names are unique.

@@ -57,7 +57,9 @@ impl Call {
         let chain = core.plugins.chain();
         settle.record.generation = chain.generation;
         let Road { dialect, .. } = inbound.road;
-        let parts = dialect.api().peek(&inbound.body, &inbound.road.said).map(|peek| {
+        let Inbound { road: Road { said, .. }, body, .. } = &mut inbound;
+        let api = dialect.api();
+        let parts = api.peek(body, said).and_then(|peek| peek.settled(api, body, said)).map(|peek| {
             let peek = peek.said(&inbound.road.said);
             settle.record.streamed = peek.stream;
             if let Some(model) = &peek.model {
@@ -65,7 +67,7 @@ impl Call {
             }
             let Inbound { road, headers, body, .. } = inbound;
             let model = peek.model.as_ref().map(|model| &*model.name);
-            let chain = select(core, chain, &settle.record, &headers, model);
+            let chain = select(core, chain, &settle.record, &headers, (model, &peek.fallbacks));
             Parts { headers, body, peek, dialect, said: road.said, query: road.query, prefix: road.provider, chain }
         });
         (settle, parts)
@@ -162,12 +164,13 @@ pub(super) fn select(
     chain: Arc<Chain>,
     record: &Record,
     headers: &HeaderMap,
-    model: Option<&str>,
+    (model, fallbacks): (Option<&str>, &[String]),
 ) -> Arc<Chain> {
     if !chain.is_conditional() {
         return chain;
     }
-    let models = if chain.selects_by_model() { super::route::names(core, record.prefix, model) } else { Vec::new() };
+    let models =
+        if chain.selects_by_model() { super::route::names(core, record.prefix, model, fallbacks) } else { Vec::new() };
     let caller = record.caller.as_ref();
     chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
 }

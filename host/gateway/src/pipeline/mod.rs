@@ -195,6 +195,9 @@ fn admit(call: &mut Call) -> Result<(), Failure> {
     if let Some(caller) = &call.settle.record.caller {
         let asked = call.peek.model.as_ref().map(|model| &*model.name);
         models::admit(call.settle.core(), caller, call.prefix, asked)?;
+        for fallback in &call.peek.fallbacks {
+            models::admit(call.settle.core(), caller, None, Some(fallback))?;
+        }
     }
     if call.streamed()
         && let StreamPlan::Refuse(at) = call.chain.stream_plan()

@@ -26,7 +26,7 @@ const TURN: usize = 512;
 /// Longer names are not looked up in demo mode, which knows every name.
 const LONGEST: usize = 256;
 
-/// The list, as far as the caller may use it, in the form of the client's dialect: aliases first, then each provider's models, those that the
+/// The list, as far as the caller may use it, in the form of the client's dialect: routes and aliases first, then each provider's models, those that the
 /// configuration names before those that the provider adds.
 pub async fn list(core: &Core, road: &Road, caller: Option<&Caller>) -> Reply {
     // A prefix whose provider is not configured shows what can be called below it all the same.
@@ -40,6 +40,9 @@ pub async fn list(core: &Core, road: &Road, caller: Option<&Caller>) -> Reply {
         page.add(&core.echo, None, None);
     }
     if own.is_none() {
+        for route in core.routes.all() {
+            page.alias(route);
+        }
         for (alias, _) in &core.config.aliases {
             page.alias(alias);
         }
@@ -84,6 +87,9 @@ async fn look_up(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id:
     };
     if caller.is_some_and(|caller| admit(core, caller, prefix, Some(id)).is_err()) {
         return Err(unknown());
+    }
+    if core.routes.named(core, prefix, id).is_some() {
+        return Ok(object(core, id, None, None));
     }
     let (provider, model) = match route::resolve(core, prefix, Some(id)) {
         Ok(Route::Echo) if id.len() <= LONGEST => return Ok(object(core, id, None, None)),
@@ -205,7 +211,12 @@ pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&s
     };
     let full = OnceCell::new();
     let leads_to = || full.get_or_init(|| full_name(core, prefix, name)).as_deref();
-    let allowed = |scope: &Scope| scope.has_model(name) || leads_to().is_some_and(|full| scope.has_model(full));
+    let route = core.routes.named(core, prefix, name);
+    let allowed = |scope: &Scope| {
+        scope.has_model(name)
+            || leads_to().is_some_and(|full| scope.has_model(full))
+            || route.is_some_and(|route| scope.has_route(route) || scope.has_model(route))
+    };
     if caller.scopes.iter().all(allowed) {
         return Ok(());
     }

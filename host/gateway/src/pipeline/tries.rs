@@ -130,7 +130,7 @@ impl Tries {
             let wish = Wish {
                 prefix,
                 model,
-                fallbacks: &[],
+                fallbacks: &call.peek.fallbacks,
                 operation: call.settle.record.operation,
                 caller: call.settle.record.caller.as_ref(),
                 headers: &call.headers,

@@ -20,7 +20,11 @@ pub struct Model {
     pub tools: bool,
     /// Replies of a given JSON schema.
     pub schema: bool,
+    /// It takes recordings.
+    pub audio: bool,
     pub reasoning: bool,
+    /// What the operator says that it lacks.
+    pub denied: Denied,
     /// It is known not to reason: being asked to is an error.
     pub refuses_reasoning: bool,
     /// `temperature`, `top_p` and `top_k` are errors.
@@ -30,6 +34,16 @@ pub struct Model {
     /// Its reasoning is set by a level.
     pub level: bool,
     pub price: Price,
+}
+
+/// What a model certainly lacks.
+#[allow(clippy::struct_excessive_bools, reason = "one bool for each thing a model may lack")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    pub vision: bool,
+    pub tools: bool,
+    pub audio: bool,
+    pub schema: bool,
 }
 
 /// Nano-dollars for a million tokens of each class; `None` is unknown, which is not 0.
@@ -74,6 +88,8 @@ fn read(line: &'static str) -> Option<(&'static str, &'static str, Model)> {
         vision: has('v'),
         tools: has('t'),
         schema: has('s'),
+        audio: has('a'),
+        denied: Denied::default(),
         reasoning: has('r'),
         refuses_reasoning: has('n'),
         refuses_sampling: has('x'),

@@ -204,10 +204,15 @@ impl Provider {
         self.gate.as_ref().map(|gate| gate.describe())
     }
 
-    /// What is known of a model of this provider: by the configuration, else by the catalog.
+    /// What is known of a model of this provider: by the configuration, else by the catalog. A deployment is its model.
     pub fn catalogued(&self, model: &str) -> Option<&catalog::Model> {
-        let own = self.config.catalog.iter().find(|(name, _)| name == model).map(|(_, model)| model);
-        own.or_else(|| catalog::find(self.config.row?.name, model))
+        let own = |model: &str| self.config.catalog.iter().find(|(name, _)| name == model).map(|(_, model)| model);
+        let listed = |model: &str| catalog::find(self.config.row?.name, model);
+        let deployed = || {
+            let (model, _) = self.config.deployments.iter().find(|(_, deployment)| deployment == model)?;
+            own(model).or_else(|| listed(model))
+        };
+        own(model).or_else(|| listed(model)).or_else(deployed)
     }
 
     /// A request's body in the last form before it goes out. `moved`: the client wrote it for an address with the model in it.

@@ -12,6 +12,8 @@ pub mod health;
 pub mod names;
 pub mod plan;
 pub mod ready;
+pub mod routes;
+mod rules;
 pub mod weigh;
 
 use std::sync::Arc;

@@ -28,11 +28,14 @@ const DROP_IN: &[&str] = &["openai", "azure", "anthropic", "gemini", "vertex"];
 /// Who stands in where a prefix's own provider is not configured: the same models, elsewhere.
 const KIN: &[(&str, &str)] = &[("openai", "azure"), ("azure", "openai"), ("gemini", "vertex"), ("vertex", "gemini")];
 
-/// `prefix` is the provider named by the path: there every name passes as it is, unless it says another provider. On `/v1` a name must
+/// The one provider and model that a name stands for; a route's name stands for none. `prefix` is the provider named by the path: there every name passes as it is, unless it says another provider. On `/v1` a name must
 /// resolve.
 pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result<Route, Failure> {
     if core.config.demo {
         return Ok(Route::Echo);
+    }
+    if let Some(route) = model.and_then(|model| core.routes.named(core, prefix, model)) {
+        return Err(not_found(format!("`{route}` is a route, which stands for more than one model.")));
     }
     let route = match prefix {
         Some(prefix) => below(core, prefix, model)?,
@@ -41,6 +44,11 @@ pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result
     let Route::Provider { at, model: Some(model) } = route else { return Ok(route) };
     let deployment = core.providers.get(at).and_then(|provider| provider.deployment(&model)).map(str::to_owned);
     Ok(Route::Provider { at, model: Some(deployment.unwrap_or(model)) })
+}
+
+/// Whether names below that prefix may be anyone's.
+pub(super) fn is_open(prefix: &str) -> bool {
+    DROP_IN.contains(&prefix)
 }
 
 /// The provider that a path's prefix leads to.
@@ -112,16 +120,26 @@ fn serving(core: &Core, name: &str) -> Vec<usize> {
     if listed.is_empty() { having(&|provider| provider.catalogued(name).is_some()) } else { listed }
 }
 
-/// The names by which a plugin's `match` may know the model: as the client says it, and as `provider/model` that it leads to, so that
-/// neither an alias nor a provider's own path leads around a plugin.
-pub fn names(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Vec<String> {
-    let full = match resolve(core, prefix, model) {
-        Ok(Route::Provider { at, model }) => {
-            core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
-        }
-        Ok(Route::Echo) | Err(_) => None,
-    };
-    model.map(str::to_owned).into_iter().chain(full).collect()
+/// The names by which a plugin's `match` may know the model: as the client says it, its fallbacks included, and as every `provider/model`
+/// that these may lead to, so that neither an alias nor a route, a fallback nor a provider's own path leads around a plugin.
+pub fn names(core: &Core, prefix: Option<&str>, model: Option<&str>, fallbacks: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = model.map(str::to_owned).into_iter().collect();
+    led_to(core, prefix, model, &mut out);
+    for fallback in fallbacks {
+        out.push(fallback.clone());
+        led_to(core, None, Some(fallback), &mut out);
+    }
+    out
+}
+
+fn led_to(core: &Core, prefix: Option<&str>, model: Option<&str>, out: &mut Vec<String>) {
+    if let Some(route) = model.and_then(|model| core.routes.find(core, prefix, model)) {
+        out.extend(core.routes.named(core, prefix, model.unwrap_or_default()).map(ToString::to_string));
+        out.extend(core.routes.targets(route).iter().map(ToString::to_string));
+    } else if let Ok(Route::Provider { at, model }) = resolve(core, prefix, model) {
+        let provider = core.providers.get(at);
+        out.extend(provider.map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default())));
+    }
 }
 
 fn bare(core: &Core, asked: &str, name: &str) -> Result<Route, Failure> {

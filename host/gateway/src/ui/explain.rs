@@ -203,7 +203,7 @@ fn selected(core: &Core, asked: &Asked) -> std::sync::Arc<Chain> {
     if !chain.is_conditional() {
         return chain;
     }
-    let models = names::names(core, asked.prefix, asked.model.as_deref());
+    let models = names::names(core, asked.prefix, asked.model.as_deref(), &asked.fallbacks);
     let facts = CallFacts {
         operation: asked.operation,
         models: &models,

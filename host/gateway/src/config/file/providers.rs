@@ -94,6 +94,14 @@ pub(in crate::config) struct CatalogEntry {
     pub(in crate::config) max_output: Option<u64>,
     /// Whether it takes `temperature`, `top_p` and `top_k`.
     pub(in crate::config) sampling: Option<bool>,
+    /// Whether it takes pictures. A target that lacks what a call needs is left out of its route.
+    pub(in crate::config) vision: Option<bool>,
+    /// Whether it takes tools.
+    pub(in crate::config) tools: Option<bool>,
+    /// Whether it takes recordings.
+    pub(in crate::config) audio: Option<bool>,
+    /// Whether it answers by a JSON schema.
+    pub(in crate::config) json_schema: Option<bool>,
     /// Whether it can be asked to reason.
     pub(in crate::config) reasoning: Option<bool>,
     /// Of tokens of the prompt.

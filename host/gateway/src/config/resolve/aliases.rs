@@ -32,6 +32,7 @@ impl Context<'_> {
             providers.0.iter().flat_map(|(_, provider)| &provider.models).map(String::as_str).collect();
         let targets: HashMap<&str, &str> =
             written.0.iter().map(|(alias, target)| (alias.as_str(), target.as_str())).collect();
+        let routes = root.key("routes").names();
         let mut out = Vec::new();
         for (alias, target) in &written.0 {
             if alias.trim().is_empty() {
@@ -39,7 +40,7 @@ impl Context<'_> {
             }
             let Some(end) = self.follow(alias, &targets, at) else { continue };
             // Only the alias that names the target itself is at fault, not those that lead to it.
-            if end == target {
+            if end == target && !routes.contains(&end) {
                 self.target(end, &known, &models, at.key(alias));
             }
             out.push((alias.clone(), end.to_owned()));

@@ -41,6 +41,16 @@ fn told(entry: CatalogEntry, listed: Option<&Model>) -> Model {
     if let Some(reasoning) = entry.reasoning {
         (model.reasoning, model.refuses_reasoning) = (reasoning, !reasoning);
     }
+    for (has, denied, said) in [
+        (&mut model.vision, &mut model.denied.vision, entry.vision),
+        (&mut model.tools, &mut model.denied.tools, entry.tools),
+        (&mut model.audio, &mut model.denied.audio, entry.audio),
+        (&mut model.schema, &mut model.denied.schema, entry.json_schema),
+    ] {
+        if let Some(said) = said {
+            (*has, *denied) = (said, !said);
+        }
+    }
     let price = &mut model.price;
     for (own, said) in [
         (&mut price.input, entry.input_price),

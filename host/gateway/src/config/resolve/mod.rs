@@ -11,9 +11,11 @@ mod health;
 mod network;
 mod plugins;
 mod providers;
+mod routes;
 mod server;
 mod targets;
 mod tls;
+mod when;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -56,7 +58,8 @@ pub(super) fn config(
     let aliases = context.aliases(&file.aliases, &file.providers, root);
     let mut providers = context.providers(file.providers, root.key("providers"));
     context.catalog(file.catalog, &mut providers, root.key("catalog"));
-    targets::note(&mut providers, &aliases);
+    let routes = context.routes(file.routes, &aliases, &providers, root);
+    targets::note(&mut providers, &aliases, &routes);
     let network = context.network(file.network, root.key("network"));
     let plugins = context.plugins(file.plugins, root.key("plugins"), overrides);
     let server = context.server(file.server, root.key("server"), overrides, !keys.is_empty());
@@ -66,6 +69,7 @@ pub(super) fn config(
         network,
         providers,
         aliases,
+        routes,
         keys,
         teams,
         plugins,

@@ -107,25 +107,33 @@ fn matching(written: file::Match, at: At<'_>, report: &mut Report) -> Match {
     let mut list = |field: &str, patterns| patterns_of(patterns, at.key(field), report);
     let (model, operation) = (list("model", written.model), list("operation", written.operation));
     let (key, team) = (list("key", written.key), list("team", written.team));
+    let header = headers(written.header, at.key("header"), report);
+    Match { model, operation, key, team, label: labels(written.label, at.key("label"), report), header }
+}
+
+pub(super) fn headers(
+    written: Named<OneOrMany<String>>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Vec<(HeaderName, Vec<String>)> {
     let mut header = Vec::new();
-    let header_at = at.key("header");
-    for (name, patterns) in written.header.0 {
-        let patterns = patterns_of(Some(patterns), header_at.key(&name), report);
-        let here = header_at.name(&name);
+    for (name, patterns) in written.0 {
+        let patterns = patterns_of(Some(patterns), at.key(&name), report);
+        let here = at.name(&name);
         let Ok(parsed) = name.parse::<HeaderName>() else {
             report.error(here.place(), format!("`{}` is not a header's name", here.shown(&name)));
             continue;
         };
         if CREDENTIALS.contains(&parsed.as_str()) {
-            let message = format!("`{parsed}` holds a credential, which no plugin is chosen by");
+            let message = format!("`{parsed}` holds a credential, which nothing is chosen by");
             report.suggest(here.place(), message, "match the caller's `key`, `team` or `label`");
         }
         header.push((parsed, patterns));
     }
-    Match { model, operation, key, team, label: labels(written.label, at.key("label"), report), header }
+    header
 }
 
-fn labels(written: Named<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<(String, Vec<String>)> {
+pub(super) fn labels(written: Named<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<(String, Vec<String>)> {
     let mut one = |(name, patterns): (String, _)| {
         let patterns = patterns_of(Some(patterns), at.key(&name), report);
         (name, patterns)
@@ -134,7 +142,7 @@ fn labels(written: Named<OneOrMany<String>>, at: At<'_>, report: &mut Report) ->
 }
 
 /// No list asks for nothing; an empty one, or an empty pattern, would fit no call and look like any.
-fn patterns_of(written: Option<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<String> {
+pub(super) fn patterns_of(written: Option<OneOrMany<String>>, at: At<'_>, report: &mut Report) -> Vec<String> {
     let Some(OneOrMany(patterns)) = written else { return Vec::new() };
     if patterns.is_empty() && !at.is_broken() && !at.has_broken() {
         report.suggest(at.place(), "expected a pattern, found an empty list", "leave the field out to fit every call");

@@ -364,7 +364,7 @@ fn a_match_that_could_fit_nothing_and_grants_out_of_range_are_errors() {
             "c.yaml:4:46: expected a pattern, found an empty text",
             "c.yaml:4:70: expected a pattern, found an empty text",
             "c.yaml:4:77: unknown field `modl`, did you mean `model`?",
-            "c.yaml:6:26: `authorization` holds a credential, which no plugin is chosen by, match the caller's `key`, `team` or `label`",
+            "c.yaml:6:26: `authorization` holds a credential, which nothing is chosen by, match the caller's `key`, `team` or `label`",
             "c.yaml:6:44: `a b` is not a header's name",
             "c.yaml:6:61: expected a pattern, found an empty list, leave the field out to fit every call",
             "c.yaml:8:28: expected a size from 64KiB to 1GiB",

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use sluice_dialect::dialect::Said;
 use sluice_dialect::failure::{Blame, Class, Failure};
 use sluice_dialect::openai_chat::reply as openai;
 use sluice_dialect::peek::Peek;
@@ -47,13 +48,15 @@ enum Named {
 }
 
 impl Named {
-    fn find(inbound: &Inbound) -> Named {
+    fn find(inbound: &mut Inbound) -> Named {
         let kind = inbound.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if kind.starts_with("multipart/") {
             return multipart::model(&inbound.body, kind).map_or(Named::No, |(range, name)| Named::Form(range, name));
         }
         // Whether the body is what the operation takes is for the provider to say.
         let peek = sluice_dialect::peek::peek(&inbound.body).ok().filter(|peek| peek.model.is_some());
+        let api = Dialect::OpenaiChat.api();
+        let peek = peek.and_then(|peek| peek.settled(api, &mut inbound.body, &Said::default()).ok());
         peek.map_or(Named::No, |peek| Named::Json(Box::new(peek)))
     }
 
@@ -78,14 +81,14 @@ impl Named {
 
 pub(super) async fn run(gateway: &Rc<Gateway>, core: &Arc<Core>, mut inbound: Inbound, raw: &Raw) -> Reply {
     let mut settle = Settle::new(core, &mut inbound);
-    let named = Named::find(&inbound);
+    let named = Named::find(&mut inbound);
     let said = inbound.road.said.model.clone().or_else(|| named.model().map(str::to_owned));
     if let Some(model) = &said {
         settle.record.model = crate::observe::document::cut(model, 200).to_owned();
     }
     let chain = core.plugins.chain();
     settle.record.generation = chain.generation;
-    let chain = select(core, chain, &settle.record, &inbound.headers, said.as_deref());
+    let chain = select(core, chain, &settle.record, &inbound.headers, (said.as_deref(), &[]));
     settle.tell(&chain);
     let mut call = Call::raw(inbound, chain, settle);
     let sent = tokio::select! {
