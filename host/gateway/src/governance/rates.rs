@@ -254,7 +254,9 @@ fn over(bucket: &Bucket, tokens: u64, wait: Option<Duration>) -> Failure {
         Whose::Key => "Your key",
         Whose::Team => "Your key's team",
     };
-    let limit = format!("{} {} in a {}", bucket.rate.amount, bucket.what.as_str(), told::long(bucket.rate));
+    let what = bucket.what.as_str();
+    let what = if bucket.rate.amount == 1 { what.trim_end_matches('s') } else { what };
+    let limit = format!("{} {what} in a {}", bucket.rate.amount, told::long(bucket.rate));
     let message = match wait {
         Some(wait) => format!("{whose} may use {limit}, and has for now. Try again in {}.", told::short(wait)),
         None => format!("This request is about {tokens} tokens long, and {} may use {limit}: send less.", lower(whose)),
