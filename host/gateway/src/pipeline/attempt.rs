@@ -204,14 +204,15 @@ pub(super) async fn refused(
     let mut failure = dialect.api().read_error(status.as_u16(), content_type, &body);
     let asked = again::retry_after(status, &upstream.headers, &body, SystemTime::now());
     failure.retry_after = asked.or(failure.retry_after);
-    failure.headers = error_headers(&upstream.headers);
+    failure.headers = error_headers(provider, &upstream.headers);
     failure
 }
 
 /// What an error reply keeps of the provider's headers: when to come again, rates, and its request id, which its support asks for.
-fn error_headers(provider: &HeaderMap) -> Vec<(String, String)> {
+fn error_headers(provider: &Provider, told: &HeaderMap) -> Vec<(String, String)> {
     let mut kept = HeaderMap::new();
-    headers::to_client(provider, &mut kept);
+    headers::to_client(told, &mut kept);
+    provider.credentials.hide(&mut kept);
     // These describe a body that the client does not get.
     kept.remove(header::CONTENT_TYPE);
     kept.remove(header::CACHE_CONTROL);

@@ -70,6 +70,12 @@ impl Credential {
         headers.insert(self.header.clone(), self.value.clone());
     }
 
+    /// Whether a header of a reply repeats it. The word `Bearer` before it is no secret.
+    fn is_in(&self, value: &HeaderValue) -> bool {
+        let secret = self.value.as_bytes().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        !secret.is_empty() && memchr::memmem::find(value.as_bytes(), secret).is_some()
+    }
+
     /// Whether both show the provider the same.
     pub(super) fn same(&self, other: &Credential) -> bool {
         self.value == other.value
@@ -103,6 +109,16 @@ impl Credentials {
         let keys = keys.iter().enumerate();
         let keys = keys.map(|(at, key)| Key::new(auth, provider, (at, key), pools)).collect::<Result<_, _>>()?;
         Ok(Credentials { keys })
+    }
+
+    /// Takes the headers away that repeat one of the keys: some providers do when they refuse one.
+    pub fn hide(&self, headers: &mut HeaderMap) {
+        let shown = |value: &HeaderValue| self.keys.iter().any(|key| key.credential.is_in(value));
+        let names: Vec<HeaderName> =
+            headers.iter().filter(|(_, value)| shown(value)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            headers.remove(name);
+        }
     }
 
     /// Whether there is a choice, in which a session counts.
