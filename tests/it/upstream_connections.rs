@@ -95,28 +95,28 @@ fn a_request_that_dies_on_a_kept_connection_is_repeated_once() {
 }
 
 #[test]
-fn it_is_not_repeated_twice() {
+fn it_is_repeated_for_free_once_and_then_costs_attempts() {
     let (mock, gateway) = start(vec![Script::json(200, reply("1")), Script::new().close()]);
     let mut client = Client::new(&gateway);
     assert_eq!(client.post(false).status, 200);
     blamed(&client.post(false), 502, "provider");
-    assert_eq!(places(&mock), [(1, 0), (1, 1), (2, 0)]);
+    assert_eq!(places(&mock), [(1, 0), (1, 1), (2, 0), (3, 0), (4, 0)]);
 }
 
 #[test]
-fn a_fresh_connection_that_dies_is_not_repeated() {
+fn a_fresh_connection_that_dies_costs_an_attempt() {
     let (mock, gateway) = start(vec![Script::new().close()]);
     blamed(&Client::new(&gateway).post(false), 502, "provider");
-    assert_eq!(places(&mock), [(1, 0)]);
+    assert_eq!(places(&mock), [(1, 0), (2, 0), (3, 0)]);
 }
 
 #[test]
-fn once_a_reply_byte_has_come_nothing_is_repeated() {
+fn once_a_reply_byte_has_come_nothing_is_repeated_for_free() {
     let (mock, gateway) = start(vec![Script::json(200, reply("1")), Script::new().write("HTTP/1.1 200").close()]);
     let mut client = Client::new(&gateway);
     assert_eq!(client.post(false).status, 200);
     blamed(&client.post(false), 502, "provider");
-    assert_eq!(places(&mock), [(1, 0), (1, 1)]);
+    assert_eq!(places(&mock), [(1, 0), (1, 1), (2, 0), (3, 0)]);
 }
 
 #[test]

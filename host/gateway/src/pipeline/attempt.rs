@@ -59,7 +59,13 @@ pub(super) async fn place(
     // By when a target should have begun to answer.
     let first = if call.streamed() { timeouts.first_token } else { timeouts.headers };
     let until = tries.until(call, first);
-    let key = provider.credential(name, tries.session(), tries.keys()).await.map_err(Fault::unsent)?;
+    let key = match provider.credential(name, tries.session(), tries.keys()).await {
+        Ok(key) => key,
+        Err(failure) => match provider.sole_credential(name) {
+            Some(key) if tries.is_alone() => Some(key),
+            _ => return Err(Fault::unsent(failure)),
+        },
+    };
     let permit = provider.enter(key.as_ref(), until).await.map_err(Fault::unsent)?;
     provider.repeats.earn(tries.policy().budget);
     let settle = &mut call.settle;

@@ -213,6 +213,11 @@ impl Tries {
         &self.plan.policy
     }
 
+    /// There never was another target.
+    pub fn is_alone(&self) -> bool {
+        self.plan.candidates.len() == 1
+    }
+
     pub fn session(&self) -> Option<u64> {
         self.session
     }
@@ -307,11 +312,16 @@ impl Tries {
             };
         }
         let provider = self.provider(core);
+        let mut keys = self.keys.clone();
+        keys.extend(call.settle.record.last.key.clone());
+        let other_key = |provider: &Provider| {
+            provider.key_wait(&call.settle.record.last.model, &keys).is_some_and(|wait| wait.is_zero())
+        };
         SoFar {
             attempts: call.settle.record.attempts,
             here: self.here,
             left: self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now())),
-            other_key: provider.is_some_and(|provider| provider.keeps_sessions()),
+            other_key: provider.is_some_and(other_key),
             other_target,
             abler_target,
             budget: provider.is_none_or(|provider| provider.repeats.has()),

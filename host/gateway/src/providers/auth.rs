@@ -175,6 +175,12 @@ impl Credentials {
         self.keys.iter().filter_map(left).min()
     }
 
+    /// The only key, whatever was heard of it, if it may be used for the model at all.
+    pub fn sole(&self, model: &str) -> Option<&Credential> {
+        let [only] = self.keys.as_slice() else { return None };
+        (only.enabled && allows(&only.models, model)).then_some(&only.credential)
+    }
+
     /// Notes what an attempt said of the key that it carried.
     pub fn told(&self, key: &Credential, model: &str, news: KeyNews, now: Instant) {
         if let Some(key) = self.keys.get(key.at) {

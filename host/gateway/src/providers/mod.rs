@@ -150,6 +150,12 @@ impl Provider {
         chosen.map(|chosen| chosen.cloned()).map_err(|none| none.failure(&self.name))
     }
 
+    /// The provider's only key although it is out, for a call that nobody else can serve: the provider then says itself what is wrong, and a
+    /// key that works again is noticed at once.
+    pub fn sole_credential(&self, model: &str) -> Option<auth::Credential> {
+        if self.tokens.is_some() { None } else { self.credentials.sole(model).cloned() }
+    }
+
     /// Whether a session says which key a call gets: there are several.
     pub fn keeps_sessions(&self) -> bool {
         self.tokens.is_none() && self.credentials.several()
