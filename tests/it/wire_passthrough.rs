@@ -246,7 +246,10 @@ fn under_a_providers_prefix_nothing_is_changed() {
         let before = mock.journal().count("openai");
         keep(&failures, || {
             let (exchange, reply) = send(&gateway, &mock, "openai", path, &case, &case.request);
-            assert_eq!(mock.journal().count("openai"), before + 1, "{}: {}", case.name, reply.text());
+            let asked = mock.journal().count("openai") - before;
+            // What may pass is asked for again, up to three times.
+            let most = if reply.status == 200 { 1 } else { 3 };
+            assert!((1..=most).contains(&asked), "{}: asked {asked} times: {}", case.name, reply.text());
             check_request(&case, &case.request, &exchange);
             check_reply(&case, &reply);
         });

@@ -135,13 +135,7 @@ pub fn decide(failed: &Failed, so_far: &SoFar, policy: &Policy, chance: f64) -> 
         Blame::Client => return (Action::GiveUp, "the request is at fault"),
         Blame::Plugin => return (Action::GiveUp, "a policy ended the call"),
         // Nothing was asked, so it costs no attempt.
-        Blame::Gateway if failed.retry == Retry::NextTarget => {
-            return if so_far.other_target {
-                (Action::Next, "no key or no room here")
-            } else {
-                (Action::GiveUp, ALONE)
-            };
-        }
+        Blame::Gateway if failed.retry == Retry::NextTarget => return not_asked(failed, so_far, policy),
         Blame::Gateway => return (Action::GiveUp, "the gateway cannot go on"),
         Blame::Provider => {}
     }
@@ -178,7 +172,22 @@ pub fn decide(failed: &Failed, so_far: &SoFar, policy: &Policy, chance: f64) -> 
     }
 }
 
+/// Longer delays are the client's to wait for, which is told of them: a call that hangs looks broken.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 const ALONE: &str = "there is no other target";
+
+/// A target without a key or room for the call. A call that waits here has asked before: one that comes new is refused at once.
+fn not_asked(failed: &Failed, so_far: &SoFar, policy: &Policy) -> Decision {
+    let begun = so_far.attempts > 0 && so_far.attempts < policy.attempts;
+    match failed.delay {
+        _ if so_far.other_target => (Action::Next, "no key or no room here"),
+        Delay::After(wait) if begun && wait < so_far.left.min(LONGEST_WAIT) => {
+            (Action::Same { wait }, "a key or room comes back in time")
+        }
+        _ => (Action::GiveUp, ALONE),
+    }
+}
 
 fn elsewhere(so_far: &SoFar, reason: &'static str) -> Decision {
     if so_far.other_target { (Action::Next, reason) } else { (Action::GiveUp, reason) }
@@ -196,6 +205,9 @@ fn again(failed: &Failed, so_far: &SoFar, policy: &Policy, chance: f64) -> Decis
     };
     if wait >= so_far.left {
         return (Action::GiveUp, "the delay is longer than the time left");
+    }
+    if wait > LONGEST_WAIT {
+        return (Action::GiveUp, "the delay is too long to be waited for here");
     }
     (Action::Same { wait }, "once more, after a delay")
 }
@@ -231,7 +243,7 @@ impl Kind {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-mod recorded;
+mod recorded_tests;
 
 #[cfg(test)]
 mod tests {
@@ -291,7 +303,7 @@ mod tests {
         assert_eq!(action(&limited(short), &ALL), Action::OtherKey);
         assert_eq!(action(&limited(short), &SoFar { other_key: false, ..ALL }), Action::Next);
         assert_eq!(action(&limited(short), &ONE), Action::Same { wait: Duration::from_secs(2) });
-        for delay in [Delay::After(Duration::from_secs(31)), Delay::Unusable] {
+        for delay in [Delay::After(Duration::from_secs(31)), Delay::After(Duration::from_secs(6)), Delay::Unusable] {
             assert_eq!(action(&limited(delay), &ONE), Action::GiveUp);
         }
         assert_eq!(action(&limited(short), &SoFar { budget: false, ..ONE }), Action::GiveUp);
