@@ -56,6 +56,7 @@ mod plugins_order;
 mod plugins_policy;
 mod plugins_probation;
 mod plugins_reload;
+mod plugins_route;
 mod plugins_soak;
 mod plugins_states;
 mod plugins_support;
