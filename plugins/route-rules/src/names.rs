@@ -46,7 +46,7 @@ impl Names {
             let root = path.first().copied().unwrap_or_default();
             // A macro's own variables: the one that it names, and one of the library's for what it has gathered.
             let own = root.starts_with('@') || scope.contains(&root);
-            return if own { Ok(()) } else { self.name(&path).map_err(|why| (at.id, why)) };
+            return if own { Ok(()) } else { self.name(&path).map_err(|why| (start(at), why)) };
         }
         match &at.expr {
             Expr::Call(call) => {
@@ -106,6 +106,15 @@ impl Names {
             }
             _ => Err(format!("there is no `{}`; there are {KNOWN}", path.join("."))),
         }
+    }
+}
+
+/// The id of the first of a path's names: the whole path's own place is that of its last dot.
+fn start(path: &IdedExpr) -> u64 {
+    match &path.expr {
+        Expr::Select(select) => start(&select.operand),
+        Expr::Call(call) => call.args.first().map_or(path.id, start),
+        _ => path.id,
     }
 }
 
