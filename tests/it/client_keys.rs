@@ -407,3 +407,46 @@ fn a_team_narrows_what_its_keys_may_use() {
     assert_eq!(list("sk-a"), ["fast", "slow", "openai/m2"]);
     assert_eq!(list("sk-b"), ["fast", "slow", "openai/m1", "openai/m2"]);
 }
+
+/// Whoever may use a route may use what it leads to, by the route's name alone, in the list of models too, and with no way around it in
+/// `fallbacks`.
+#[test]
+fn a_key_with_routes_may_use_nothing_else() {
+    let mock = Mock::start();
+    mock.script("openai", Script::json(200, reply("hi")));
+    let more = "routes: { smart: { tiers: [[openai/m1]] }, other: { tiers: [[openai/m2]] } }\naliases: { fast: openai/m1 }\n\
+                keys: [{ name: a, value: env:KEY_A, routes: [smart] }, { name: b, value: env:KEY_B, models: [openai/m1] }]\n";
+    let gateway = with(&mock, more);
+    let status = |key: &str, model: &str| call(&gateway, key, model).status;
+    assert_eq!(
+        ["smart", "other", "fast", "openai/m1", "m1"].map(|model| status("sk-a", model)),
+        [200, 403, 403, 403, 403]
+    );
+    assert_eq!(["openai/m1", "fast", "smart", "other"].map(|model| status("sk-b", model)), [200, 200, 403, 403]);
+    let list = gateway.call("GET", "/v1/models", &[("x-api-key", "sk-a")], b"").json();
+    let ids: Vec<&str> = list["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
+    assert_eq!(ids, ["smart"]);
+    let around = body("smart", false).replacen('{', "{\"fallbacks\":[\"openai/m2\"],", 1);
+    let got = gateway.call("POST", CHAT, &[JSON, ("x-api-key", "sk-a")], around.as_bytes());
+    assert_eq!(got.status, 403, "{}", got.text());
+}
+
+/// What the document shows is a configuration, and does what it says.
+#[test]
+fn the_document_shows_what_works() {
+    let found = crate::blocks::blocks(&crate::python_client::root().join("docs/callers.md"));
+    let [shown] = found.as_slice() else { panic!("{found:?}") };
+    let mock = Mock::start();
+    mock.script("openai", Script::json(200, reply("hi")));
+    let more =
+        format!("aliases: {{ fast: openai/m1 }}\nroutes: {{ smart: {{ tiers: [[openai/m1]] }} }}\n{}", shown.text);
+    let rows = [row(&mock, "openai", "models: [m1, m2]")];
+    let gateway = setup(&rows, &more).env("NEXT_KEY", "sk-next").env("NOTEBOOK_KEY", "sk-notebook").start();
+    for key in ["second-key", "sk-next"] {
+        let got = call(&gateway, key, "smart");
+        assert_eq!((got.status, got.header("x-ratelimit-limit-requests")), (200, Some("600")), "{}", got.text());
+        assert_eq!(got.header("x-ratelimit-limit-tokens"), Some("100000"));
+        assert_eq!(call(&gateway, key, "fast").status, 403);
+    }
+    assert_eq!(call(&gateway, "sk-notebook", "openai/m2").status, 200);
+}
