@@ -167,3 +167,15 @@ fn a_stream_that_has_begun_is_not_begun_again() {
         assert_eq!((mock.journal().count("p"), mock.journal().count("q")), (1, 0));
     }
 }
+
+#[test]
+fn a_silent_provider_cannot_outlast_the_calls_deadline() {
+    for stream in [false, true] {
+        let (mock, gateway) = start("retry: { deadline: 1s }", vec![Script::new().stall()]);
+        let (got, took) = timed(&gateway, "one", stream);
+        blamed(&got, 504, "provider");
+        assert!(took < AT_ONCE, "{took:?}");
+        mock.wait_cancelled("p");
+        assert_eq!(mock.journal().count("p"), 1);
+    }
+}

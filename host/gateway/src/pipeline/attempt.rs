@@ -1,7 +1,7 @@
 //! One attempt at one target: the request that goes out, and what its head says.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -15,6 +15,7 @@ use super::outgoing::{self, Outgoing};
 use super::tries::{Fault, Tries};
 use super::upstream::{self, Source, Upstream};
 use crate::app::{Core, Gateway};
+use crate::config::Timeouts;
 use crate::providers::auth::Credential;
 use crate::providers::client::{Client, SendError};
 use crate::providers::{Provider, again, headers};
@@ -41,7 +42,8 @@ pub async fn send(gateway: &Gateway, core: &Core, call: &mut Call, tries: &mut T
     let outgoing = outgoing::write(call, provider, candidate.model.as_deref()).map_err(Fault::unsent)?;
     let name = candidate.model.as_deref().map(str::to_owned).or_else(|| call.model()).unwrap_or_default();
     let key = place(call, tries, &candidate, provider, &name).await?;
-    ask(&gateway.clients.of(&core.way), call, provider, (&name, key), outgoing).await
+    let limit = due(call, tries, provider);
+    ask(&gateway.clients.of(&core.way), call, provider, (&name, key), outgoing, limit).await
 }
 
 /// What an attempt needs before anything is sent: a key, a place at the provider and at the key, and a line in the record.
@@ -56,9 +58,7 @@ pub(super) async fn place(
     name: &str,
 ) -> Result<Option<Credential>, Fault> {
     let timeouts = &provider.config.timeouts;
-    // By when a target should have begun to answer.
-    let first = if call.streamed() { timeouts.first_token } else { timeouts.headers };
-    let until = tries.until(call, first);
+    let until = tries.until(call, begins(call, timeouts));
     let key = match provider.credential(name, tries.session(), tries.keys()).await {
         Ok(key) => key,
         Err(failure) => match provider.sole_credential(name) {
@@ -76,6 +76,19 @@ pub(super) async fn place(
     Ok(key)
 }
 
+/// How long a target has to begin its answer.
+fn begins(call: &Call, timeouts: &Timeouts) -> Duration {
+    if call.streamed() { timeouts.first_token } else { timeouts.headers }
+}
+
+/// How long this attempt may wait for a head: a stream's is due by when its first content is, and the call's own deadline counts too.
+fn due(call: &Call, tries: &mut Tries, provider: &Provider) -> Duration {
+    let timeouts = &provider.config.timeouts;
+    let first = begins(call, timeouts);
+    let left = tries.until(call, first).saturating_duration_since(Instant::now());
+    first.min(timeouts.headers).min(left)
+}
+
 /// A place among the providers that there is not.
 pub(super) fn gone() -> Failure {
     Failure::new(Blame::Gateway, 500, "server_error", "internal", "The route is gone.")
@@ -88,6 +101,7 @@ async fn ask(
     provider: &Provider,
     (name, key): (&str, Option<Credential>),
     outgoing: Outgoing,
+    limit: Duration,
 ) -> Result<Answered, Fault> {
     let Outgoing { body, dialect, asked, withhold_usage } = outgoing;
     let body = provider.dressed(dialect, body, call.said.model.is_some());
@@ -100,10 +114,10 @@ async fn ask(
     let make = || request(call, provider, (dialect, uri.clone()), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
-    let response = client.send(make, timeouts.connect, timeouts.headers).await;
+    let response = client.send(make, timeouts.connect, limit).await;
     call.settle.waited(sent.elapsed());
     let head = Instant::now();
-    let (parts, incoming) = response.map_err(|error| unanswered(&error, provider))?.into_parts();
+    let (parts, incoming) = response.map_err(|error| unanswered(&error, provider, limit))?.into_parts();
     call.settle.record.last.status = parts.status.as_u16();
     let encoding = upstream::encoding(&parts.headers);
     let ok = parts.status == StatusCode::OK;
@@ -151,13 +165,13 @@ fn request(
     request
 }
 
-/// No head came, and how far the request had come.
-pub(super) fn unanswered(error: &SendError, provider: &Provider) -> Fault {
+/// No head came, and how far the request had come. `limit`: how long it had for that.
+pub(super) fn unanswered(error: &SendError, provider: &Provider, limit: Duration) -> Fault {
     let phase = if matches!(error, SendError::Connect { .. }) { Phase::Connect } else { Phase::Sent };
-    Fault { failure: unreachable(error, provider), phase }
+    Fault { failure: unreachable(error, provider, limit), phase }
 }
 
-fn unreachable(error: &SendError, provider: &Provider) -> Failure {
+fn unreachable(error: &SendError, provider: &Provider, limit: Duration) -> Failure {
     let name = &provider.name;
     let timeouts = &provider.config.timeouts;
     let show = crate::config::show_duration;
@@ -171,11 +185,16 @@ fn unreachable(error: &SendError, provider: &Provider) -> Failure {
             Failure::bad_gateway("connect_failed", format!("The provider `{name}` could not be reached."))
                 .with_detail(detail.clone())
         }
-        SendError::HeadersTimeout => Failure::timeout(
-            "headers_timeout",
-            format!("The provider `{name}` did not answer within {}.", show(timeouts.headers)),
-        )
-        .with_detail("raise `timeouts.headers` of the provider if it needs longer"),
+        SendError::HeadersTimeout => {
+            Failure::timeout("headers_timeout", format!("The provider `{name}` did not answer within {}.", show(limit)))
+                .with_detail(if limit >= timeouts.headers {
+                    "raise `timeouts.headers` of the provider if it needs longer"
+                } else if limit >= timeouts.first_token {
+                    "raise `timeouts.first_token` of the provider if its streams need longer"
+                } else {
+                    "the call's own deadline came before the provider's"
+                })
+        }
         SendError::Reset { detail } => Failure::bad_gateway(
             "connection_reset",
             format!("The provider `{name}` closed the connection without a reply."),

@@ -58,7 +58,7 @@ pub(super) async fn send(
     let sent = Instant::now();
     let response = gateway.clients.of(&core.way).send(make, timeouts.connect, timeouts.headers).await;
     settle.waited(sent.elapsed());
-    let (parts, body) = response.map_err(|error| attempt::unanswered(&error, provider))?.into_parts();
+    let (parts, body) = response.map_err(|error| attempt::unanswered(&error, provider, timeouts.headers))?.into_parts();
     settle.record.last.status = parts.status.as_u16();
     let limits = &provider.config.limits;
     let max = if parts.status.is_success() { limits.reply_size } else { limits.error_size };
