@@ -163,6 +163,9 @@ fn commands_ask_it_with_its_certificate() {
     };
     let believed = ask(&["--ca", folder.path().join("tls.pem").to_str().unwrap()]);
     assert!(believed.status.success(), "{}", String::from_utf8_lossy(&believed.stderr));
+    let mut connect = sluice_tests::gateway::command(gateway.folder(), &[]);
+    let connect = connect.env("MOCK_KEY", "sk-test").args(["connect", "openai"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&connect.stdout).contains("https://localhost:8443"), "{connect:?}");
     let stranger = ask(&[]);
     assert_eq!(stranger.status.code(), Some(1));
     let said = String::from_utf8_lossy(&stranger.stderr).into_owned();

@@ -237,11 +237,12 @@ fn given(url: &str) -> Result<String, String> {
 
 /// The first configured address, as a client on this machine writes it.
 fn listening(config: &Config) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     match config.server.listen.first() {
         Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => {
-            format!("http://localhost:{}", address.port())
+            format!("{scheme}://localhost:{}", address.port())
         }
-        Some(address) => format!("http://{address}"),
+        Some(address) => format!("{scheme}://{address}"),
         None => "http://localhost:8080".to_owned(),
     }
 }
