@@ -87,6 +87,41 @@ fn ready_means_that_a_call_can_be_served() {
     assert_eq!(reason(&gateway), None);
 }
 
+/// A call of `a/m` with `b/m` after it; gives who answered.
+fn ask(gateway: &Gateway) -> String {
+    let body = r#"{"model":"a/m","fallbacks":["b/m"],"messages":[{"role":"user","content":"hello"}]}"#;
+    let reply = gateway.post(CHAT, body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_target_that_fails_is_asked_no_more_but_by_one_call_and_comes_back() {
+    let mock = Mock::start();
+    mock.script("a", Script::json(500, r#"{"error":{"message":"broken"}}"#));
+    mock.script("b", Script::json(200, reply("from b")));
+    let health = "models: [m], health: { eject: 500ms, consecutive: 3 }";
+    let gateway = setup(&[row(&mock, "a", health), row(&mock, "b", "models: [m]")], "").start();
+    for _ in 0..3 {
+        assert_eq!(ask(&gateway), "from b");
+    }
+    assert_eq!(mock.journal().count("a"), 3, "three calls until it is known");
+    assert!(degraded(&gateway));
+    // It fails for a while yet: whoever tries it is answered by the other one, and its pauses grow.
+    wait_for("two tries of the target", || {
+        assert_eq!(ask(&gateway), "from b");
+        (mock.journal().count("a") >= 5).then_some(())
+    });
+    let asked = mock.journal().count("b");
+    assert!(asked > 20, "500 ms and 1 s passed, so the others were not tried there: {asked}");
+    mock.script("a", Script::json(200, reply("from a")));
+    wait_for("the target to be back", || (ask(&gateway) == "from a").then_some(()));
+    for _ in 0..10 {
+        assert_eq!(ask(&gateway), "from a");
+    }
+    assert!(!degraded(&gateway));
+}
+
 #[test]
 fn a_key_that_is_refused_and_a_bad_request_are_no_fault_of_the_target() {
     let mock = Mock::start();

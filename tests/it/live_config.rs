@@ -443,7 +443,9 @@ fn a_start_with_a_bad_file_serves_the_last_good_configuration() {
     // Empty: afresh.
     std::fs::write(&path, "").unwrap();
     let gateway = gateway.restart();
-    assert_eq!(health(&gateway)["status"], "ok");
+    let state = health(&gateway);
+    assert_eq!(state["status"], "not ready");
+    assert!(state["reason"].as_str().unwrap().contains("no provider is configured"), "{state}");
     blamed(&gateway.post(CHAT, body("fast", false)), 404, "client");
 }
 

@@ -8,14 +8,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Balance;
-use super::capability::Needs;
+use super::capability::{self, Needs};
 use super::health::Standing;
 use super::plan::{Candidate, Plan};
 use super::weigh;
 use crate::app::Core;
-
-/// Tokens of a reply whose client sets no limit, for its price.
-const REPLY: u64 = 512;
 
 /// The next target to try, as an index into the plan's candidates, and its standing: of the first tier that has one which is usable and
 /// not in `tried`; else one that is ejected. `None`: all were tried or are drained.
@@ -63,13 +60,10 @@ pub fn left<'a>(
     all.chain(ordered).filter(open)
 }
 
-/// What the call would cost there, in nano-dollars; `None` where a price is unknown.
+/// In nano-dollars; `None` where a price is unknown.
 fn price(core: &Core, candidate: &Candidate, needs: &Needs) -> Option<u64> {
-    let known = core.providers.get(candidate.provider)?.catalogued(candidate.model.as_deref()?)?;
-    let of = |tokens: u64, million: u64| u128::from(tokens) * u128::from(million) / 1_000_000;
-    let reply = needs.max_output.unwrap_or(REPLY);
-    let sum = of(needs.tokens, known.price.input?) + of(reply, known.price.output?);
-    Some(u64::try_from(sum).unwrap_or(u64::MAX))
+    let known = core.providers.get(candidate.provider)?.catalogued(candidate.model.as_deref()?);
+    capability::price(known, needs)
 }
 
 struct Choice<'a> {

@@ -7,17 +7,17 @@
 //! The good path takes no lock. Changes of standing do, and are rare.
 
 mod figures;
+mod known;
+mod told;
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
 
 use self::figures::{Average, Manner, Window};
+pub use self::known::Targets;
 use super::weigh;
 use crate::config::Health;
 
@@ -44,42 +44,6 @@ const USUALLY: Manner = Manner { fade: 600_000.0, peak: false, least: 0.001 };
 const SPEED: Manner = Manner { fade: 30_000.0, peak: false, least: 1.0 / 32.0 };
 /// Milliseconds of silence after which an idle target looks `e` times as fast as it last was, so that it is tried again.
 const DOUBT: f32 = 60_000.0;
-
-/// All targets that some configuration in use names. One for the process: what is known of a target outlives an edit.
-pub struct Targets {
-    began: Instant,
-    known: Mutex<HashMap<Arc<str>, Weak<Target>>>,
-}
-
-impl Default for Targets {
-    fn default() -> Targets {
-        Targets { began: Instant::now(), known: Mutex::default() }
-    }
-}
-
-impl Targets {
-    /// The target of that name, `provider/model`, or `provider/*` for all models that the configuration does not name. Not for names
-    /// that clients choose: whoever holds it keeps it here.
-    pub fn of(&self, name: &str) -> Arc<Target> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(target) = known.get(name).and_then(Weak::upgrade) {
-            return target;
-        }
-        known.retain(|_, target| target.strong_count() > 0);
-        let target = Arc::new(Target::new(name, self.began));
-        known.insert(Arc::clone(&target.name), Arc::downgrade(&target));
-        target
-    }
-
-    /// By name. Where calls still run under an earlier configuration, its targets too.
-    pub fn all(&self) -> Vec<Arc<Target>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = known.values().filter_map(Weak::upgrade).collect();
-        drop(known);
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
-    }
-}
 
 /// Whether a target is to be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,38 +253,6 @@ impl Target {
         self.drained.store(lasting.map_or(0, until), Ordering::Relaxed);
     }
 
-    /// For operators: figures and standing, with its reason.
-    pub fn describe(&self, now: Instant) -> Value {
-        let (ok, failed, neutral) = self.counts();
-        let (standing, left) = match self.standing(now) {
-            Standing::Ready => ("ready", None),
-            Standing::Probe => ("probe", None),
-            Standing::Ejected { left } => ("ejected", Some(left)),
-            Standing::Drained { left } => ("drained", Some(left)),
-        };
-        let ejected = self.until.load(Ordering::Relaxed) != 0;
-        let why = match standing {
-            "drained" => Some("drained by an operator".to_owned()),
-            _ => ejected.then(|| self.cold().why.clone()),
-        };
-        let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        json!({
-            "target": &*self.name,
-            "standing": standing,
-            "reason": why,
-            "seconds_left": left.map(|left| round(left.as_secs_f64())),
-            "in_flight": self.in_flight(),
-            "ok": ok,
-            "failed": failed,
-            "neutral": neutral,
-            "ejections": self.ejections(),
-            "failed_in_a_row": self.in_a_row.load(Ordering::Relaxed),
-            "error_rate": self.error_rate().map(round),
-            "first_token_ms": self.first.get().map(|ms| round(f64::from(ms))),
-            "tokens_per_second": self.tokens_per_second().map(round),
-        })
-    }
-
     /// Why it is ejected, for records and status; `None` where it is not.
     pub fn reason(&self) -> Option<String> {
         (self.until.load(Ordering::Acquire) != 0).then(|| self.cold().why.clone())
@@ -511,12 +443,6 @@ impl Target {
 
     fn cold(&self) -> MutexGuard<'_, Cold> {
         self.cold.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }
 

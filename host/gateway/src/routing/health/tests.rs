@@ -1,6 +1,8 @@
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 
+use serde_json::json;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
