@@ -75,6 +75,7 @@ mod python_client;
 mod restart_matrix;
 mod restart_plugins;
 mod restart_support;
+mod routes;
 mod sdk_matrix;
 mod shipped_plugins;
 mod source;

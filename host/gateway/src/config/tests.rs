@@ -2,6 +2,7 @@
 
 mod errors;
 mod good;
+mod routes;
 
 use std::path::{Path, PathBuf};
 

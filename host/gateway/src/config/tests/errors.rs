@@ -84,7 +84,7 @@ fn wrong_values_say_what_was_expected() {
     bad(
         "wallets: {}\n",
         &[
-            "c.yaml:1:1: unknown field `wallets`, expected `server`, `network`, `providers`, `catalog`, `aliases`, `keys`, `teams` or `plugins`",
+            "c.yaml:1:1: unknown field `wallets`, expected `server`, `network`, `providers`, `catalog`, `aliases`, `routes`, `keys`, `teams` or `plugins`",
         ],
     );
 }
