@@ -200,8 +200,14 @@ impl Walk<'_> {
         false
     }
 
-    fn word(&mut self, node: &Node, words: &[(&str, &str)]) -> bool {
+    fn word(&mut self, node: &mut Node, words: &[(&str, &str)]) -> bool {
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        // A word of digits is written without quotes.
+        if let Value::Number(number) = &node.value
+            && names.contains(&number.to_string().as_str())
+        {
+            node.value = Value::Text(number.to_string());
+        }
         if let Value::Text(text) = &node.value {
             if names.contains(&text.as_str()) {
                 return true;

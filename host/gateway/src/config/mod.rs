@@ -44,8 +44,8 @@ pub use publish::{file_schema, plugin_schema};
 pub use rate::{Rate, show_rate};
 pub use reference::reference;
 pub use resolved::{
-    BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, Health, KvGrant, Match, Network,
-    OnError, Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server,
+    BaseUrl, Breaker, CREDENTIALS, CallLimits, ClientKey, Clients, Config, Grants, Health, Http, KvGrant, Match,
+    Network, OnError, Place, PluginBlock, PluginLimits, Plugins, Provider, ProviderKey, ProviderLimits, Proxy, Server,
     ServerLimits, Streams, Team, Timeouts, Tls, TokenSource,
 };
 pub use restart::{RESTART, keep_in_force};

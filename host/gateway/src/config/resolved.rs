@@ -175,11 +175,23 @@ pub struct Provider {
     pub meter: bool,
     /// Values that came from a secret are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub http: Http,
     pub timeouts: Timeouts,
     pub limits: ProviderLimits,
     /// `None`: any number of calls at once.
     pub calls: Option<CallLimits>,
     pub health: Health,
+}
+
+/// The version of HTTP that a provider is called by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/2 where TLS finds that the provider speaks it, else HTTP/1.1.
+    #[default]
+    Auto,
+    One,
+    /// Without TLS: unasked.
+    Two,
 }
 
 /// What the addresses of a cloud's provider say beside the model.

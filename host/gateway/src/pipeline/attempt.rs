@@ -114,7 +114,7 @@ async fn ask(
     let make = || request(call, provider, (dialect, uri.clone()), key.as_ref(), body.clone(), reads);
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
-    let response = client.send(make, timeouts.connect, limit).await;
+    let response = client.send(make, provider.config.http, timeouts.connect, limit).await;
     call.settle.waited(sent.elapsed());
     let head = Instant::now();
     let (parts, incoming) = response.map_err(|error| unanswered(&error, provider, limit))?.into_parts();

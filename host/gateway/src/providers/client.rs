@@ -1,33 +1,35 @@
-//! The HTTP client of the hot path, and the only module that names it: hyper-util's pooled client over TLS, straight or through a proxy.
+//! The HTTP client of the hot path: hyper-util's pooled client for HTTP/1.1, connections of `multiplex` for HTTP/2, both over TLS, straight
+//! or through a proxy.
 //!
-//! It keeps connections, bounds how long connecting and answering may take, and repeats one kind of lost request. It does not follow
+//! It keeps connections, bounds how long connecting and answering may take, and repeats what nobody has looked at. It does not follow
 //! redirects, retry, decode or read bodies, and it adds no header but `host` and a plain proxy's `proxy-authorization`. One for each
-//! serving thread; dropping a future or a body of it closes the connection at once.
+//! serving thread; dropping a future or a body of it closes the connection, or resets the stream, at once.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::{Extensions, Request, Response};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Pooled, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::link::{Connector, Link, Outgoing, Sending};
+use super::link::{Connector, Link, Outgoing, Sending, Spares};
+use super::multiplex::{Fate, Host, Hosts, Place, Way};
 use super::proxy::{self, Dialer};
 use super::tls;
-use crate::config::Network;
-
-/// A reply's body as it comes from the provider.
-pub type Body = hyper::body::Incoming;
+use crate::config::{Http, Network};
 
 /// Below the idle limit of most servers and load balancers (60 s), so that they rarely close a connection that is about to be used.
 const IDLE: Duration = Duration::from_secs(55);
@@ -56,6 +58,8 @@ pub struct Client {
     pooled: Pooled<Connector, Outgoing>,
     /// For repeats: keeps no connection, so each request gets a fresh one.
     fresh: Pooled<Connector, Outgoing>,
+    /// Those that may speak HTTP/2.
+    hosts: Hosts,
     network: Arc<Network>,
 }
 
@@ -75,34 +79,52 @@ impl Client {
         direct.enforce_http(false);
         direct.set_nodelay(true);
         direct.set_keepalive(Some(KEEPALIVE));
-        let dialer = Dialer::new(direct.clone(), secured(direct, &trust), Arc::clone(&network));
-        let connector = Connector::new(secured(dialer, &trust));
+        let to_proxy = HttpsConnector::from((direct.clone(), Arc::clone(&trust)));
+        let dialer = Dialer::new(direct, to_proxy, Arc::clone(&network));
+        let spares = Spares::default();
+        let connector = |offer: &[&[u8]], spares| {
+            let trust = if offer.is_empty() { Arc::clone(&trust) } else { Arc::new(tls::offering(&trust, offer)) };
+            Connector::new(HttpsConnector::from((dialer.clone(), trust)), spares)
+        };
+        let hosts = Hosts::new(connector(&[b"h2", b"http/1.1"], None), connector(&[b"h2"], None), spares.clone());
         let mut builder = Pooled::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
-        let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
-        let pooled = builder.pool_max_idle_per_host(IDLE_PER_HOST).build(connector);
-        Client { pooled, fresh, network }
+        let fresh = builder.pool_max_idle_per_host(0).build(connector(&[], None));
+        let pooled = builder.pool_max_idle_per_host(IDLE_PER_HOST).build(connector(&[], Some(spares)));
+        Client { pooled, fresh, hosts, network }
     }
 
     /// Sends the request that `make` makes, with an absolute address, and waits for the head of the reply.
     ///
-    /// `connect` bounds everything until the request goes out, TLS and proxy included; `headers` counts from when it has gone out. A
-    /// request that dies on a reused connection before any byte of its reply came is made and sent once more, on a fresh one: the provider
-    /// closed an idle connection at that moment, and never saw the request. Nothing else is repeated.
+    /// `connect` bounds everything until the request goes out, TLS, proxy and the wait for a place on a shared connection included;
+    /// `headers` counts from when it has gone out. A request that nobody has looked at is made and sent once more, on another connection: it
+    /// died on a reused connection before any byte of its reply came, which the provider closed at that moment, or, by HTTP/2, the provider
+    /// says so. Nothing else is repeated.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn send(
         &self,
         make: impl Fn() -> Request<Bytes>,
+        http: Http,
         connect: Duration,
         headers: Duration,
     ) -> Result<Response<Body>, SendError> {
-        match once(&self.pooled, self.through_proxy(make()), connect, headers).await {
-            Err(Lost { stale: true, .. }) => {}
-            result => return result.map_err(|lost| lost.error),
+        let mut request = make();
+        if let Some(host) = self.hosts.of(request.uri(), http) {
+            // Boxed, so that a call by HTTP/1.1 is no larger for it.
+            match Box::pin(carried(&host, request, &make, connect, headers)).await {
+                Carried::Ended(result) => return result,
+                Carried::WantsOne(unsent) => request = unsent,
+            }
         }
-        once(&self.fresh, self.through_proxy(make()), connect, headers).await.map_err(|lost| lost.error)
+        let request = self.through_proxy(request);
+        match once(&self.pooled, request, connect, headers).await {
+            Err(Lost { stale: true, .. }) => {}
+            result => return result.map(Body::of).map_err(|lost| lost.error),
+        }
+        let repeat = once(&self.fresh, self.through_proxy(make()), connect, headers).await;
+        repeat.map(Body::of).map_err(|lost| lost.error)
     }
 
     /// A plain request through a proxy carries the proxy's own credentials; a tunnel asks for its way before.
@@ -117,9 +139,42 @@ impl Client {
     }
 }
 
-fn secured<T>(inner: T, trust: &Arc<ClientConfig>) -> HttpsConnector<T> {
-    let config = ClientConfig::clone(trust);
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(inner)
+/// A reply's body as it comes from the provider. Dropping it ends the call at the provider: its stream, or its whole connection.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    /// By HTTP/2, until the body has ended.
+    place: Option<Place>,
+}
+
+impl Body {
+    fn of(reply: Response<Incoming>) -> Response<Body> {
+        reply.map(|incoming| Body { incoming, place: None })
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        if frame.is_none() {
+            self.place = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
 }
 
 struct Lost {
@@ -134,19 +189,98 @@ impl From<SendError> for Lost {
     }
 }
 
+/// One try by HTTP/1.1.
 async fn once(
     client: &Pooled<Connector, Outgoing>,
     request: Request<Bytes>,
     connect: Duration,
     headers: Duration,
-) -> Result<Response<Body>, Lost> {
-    let start = Instant::now();
-    let sending = Sending::new(start);
+) -> Result<Response<Incoming>, Lost> {
+    let sending = Sending::new(Instant::now());
     let watched = Arc::clone(&sending);
-    let mut reply = pin!(client.request(request.map(|body| Outgoing::new(body, sending))));
+    let reply = client.request(request.map(|body| Outgoing::new(body, sending)));
+    match timed(reply, &watched, connect, headers).await? {
+        Ok(mut reply) => {
+            if let Some(link) = reply.extensions_mut().remove::<Arc<Link>>() {
+                link.replied();
+            }
+            Ok(reply)
+        }
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// What came of a request by HTTP/2.
+enum Carried {
+    Ended(Result<Response<Body>, SendError>),
+    /// It is to go by HTTP/1.1.
+    WantsOne(Request<Bytes>),
+}
+
+/// A request by HTTP/2: `request`, and what `make` makes where that is lost and nobody has looked at it.
+async fn carried(
+    host: &Rc<Host>,
+    mut request: Request<Bytes>,
+    make: &impl Fn() -> Request<Bytes>,
+    connect: Duration,
+    headers: Duration,
+) -> Carried {
+    let mut repeated = false;
+    loop {
+        let start = Instant::now();
+        let (mut carrier, place) = match host.way(start + connect).await {
+            Ok(Way::Carrier(carrier, place)) => (carrier, place),
+            Ok(Way::One) => return Carried::WantsOne(request),
+            Err(error) => return Carried::Ended(Err(error)),
+        };
+        let age = carrier.age();
+        let sending = Sending::new(start);
+        let watched = Arc::clone(&sending);
+        let reply = carrier.send(request.map(|body| Outgoing::new(body, sending)));
+        let error = match timed(reply, &watched, connect, headers).await {
+            Ok(Ok(reply)) => {
+                carrier.replied();
+                return Carried::Ended(Ok(reply.map(|incoming| Body { incoming, place: Some(place) })));
+            }
+            Ok(Err(error)) => error,
+            Err(late) => {
+                if !carrier.has_heard_since(age) {
+                    // It may be dead without anybody having said so; the next call had better not wait for it as long.
+                    carrier.retire();
+                }
+                return Carried::Ended(Err(late));
+            }
+        };
+        let fate = Fate::of(error.error(), error.message().is_some());
+        if fate == Fate::WantsOne && host.wants_one() {
+            return Carried::WantsOne(make());
+        }
+        if !repeated && (fate == Fate::Unseen || (fate == Fate::Unclear && carrier.is_silent_since(age))) {
+            repeated = true;
+            carrier.retire();
+            request = make();
+            continue;
+        }
+        let detail = describe(error.error());
+        return Carried::Ended(Err(match fate {
+            Fate::Garbled => SendError::Protocol { detail },
+            _ => SendError::Reset { detail },
+        }));
+    }
+}
+
+/// Waits for a reply's head: `connect` until the request goes out, `headers` from then on.
+async fn timed<T>(
+    reply: impl Future<Output = T>,
+    watched: &Sending,
+    connect: Duration,
+    headers: Duration,
+) -> Result<T, SendError> {
+    let start = watched.start();
+    let mut reply = pin!(reply);
     // One timer for both limits: when it fires, it is set to whichever limit counts by then.
     let mut timer = pin!(tokio::time::sleep_until(start + connect.min(headers)));
-    let result = poll_fn(|context| {
+    poll_fn(|context| {
         if let Poll::Ready(result) = reply.as_mut().poll(context) {
             return Poll::Ready(Ok(result));
         }
@@ -165,23 +299,14 @@ async fn once(
             timer.as_mut().reset(due);
         }
     })
-    .await?;
-    match result {
-        Ok(mut reply) => {
-            if let Some(link) = reply.extensions_mut().remove::<Arc<Link>>() {
-                link.replied();
-            }
-            Ok(reply)
-        }
-        Err(error) => Err(classify(&error)),
-    }
+    .await
 }
 
 fn classify(error: &PoolError) -> Lost {
-    let detail = describe(error);
     if error.is_connect() {
-        return SendError::Connect { timeout: is_timeout(error), detail }.into();
+        return unconnected(error).into();
     }
+    let detail = describe(error);
     let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     if cause.is_some_and(|cause| cause.is_parse() || cause.is_parse_too_large() || cause.is_user()) {
         return SendError::Protocol { detail }.into();
@@ -194,9 +319,18 @@ fn classify(error: &PoolError) -> Lost {
     Lost { error: SendError::Reset { detail }, stale }
 }
 
+/// Why there is no connection, with what the operator may do where it is known.
+pub(super) fn unconnected(error: &(dyn Error + 'static)) -> SendError {
+    let mut detail = describe(error);
+    if detail.contains("UnknownIssuer") {
+        detail.push_str("; name the file of the authority that signed it under network.ca");
+    }
+    SendError::Connect { timeout: is_timeout(error), detail }
+}
+
 /// Whether the operating system gave up waiting, which may be before our own limit.
-fn is_timeout(error: &PoolError) -> bool {
-    let mut cause = error.source();
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
             return true;

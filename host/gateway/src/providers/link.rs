@@ -1,16 +1,18 @@
 //! What the client must know of a connection and of a request on its way, and the HTTP library does not tell: whether the connection has
 //! answered before, whether it has answered this request, and when the request went out.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Uri;
+use http::uri::Authority;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
@@ -31,6 +33,8 @@ pub(super) struct Link {
     /// `replies` when the current request's first byte was written.
     begun: AtomicU32,
     answered: AtomicBool,
+    /// When bytes came last, for a connection that carries many requests: nanoseconds since it was opened.
+    heard: AtomicU64,
 }
 
 impl Link {
@@ -42,6 +46,16 @@ impl Link {
     /// Whether the connection has served a request before and not a byte has come for the current one.
     pub(super) fn is_stale(&self) -> bool {
         self.replies.load(Ordering::Relaxed) > 0 && !self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection has served a request before.
+    pub(super) fn has_replied(&self) -> bool {
+        self.replies.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a byte has come since then, in nanoseconds since the connection was opened.
+    pub(super) fn has_heard_since(&self, nanos: u64) -> bool {
+        self.heard.load(Ordering::Relaxed) >= nanos
     }
 
     fn wrote(&self) {
@@ -70,6 +84,10 @@ impl Sending {
         Arc::new(Sending { start, last: AtomicU64::new(0) })
     }
 
+    pub(super) fn start(&self) -> Instant {
+        self.start
+    }
+
     /// `None` while the request waits for a connection.
     pub(super) fn last(&self) -> Option<Instant> {
         let nanos = self.last.load(Ordering::Relaxed).checked_sub(1)?;
@@ -77,9 +95,13 @@ impl Sending {
     }
 
     fn took(&self) {
-        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
-        self.last.store(nanos.saturating_add(1), Ordering::Relaxed);
+        self.last.store(nanos(self.start).saturating_add(1), Ordering::Relaxed);
     }
+}
+
+/// Nanoseconds since then; a `u64` of them is 584 years.
+pub(super) fn nanos(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
 /// A request's body.
@@ -121,13 +143,43 @@ impl Body for Outgoing {
     }
 }
 
+/// Connections that were made to see which HTTP a host speaks, and wait for the first request by HTTP/1.1.
+#[derive(Clone, Default)]
+pub(super) struct Spares(Arc<Mutex<VecDeque<(Authority, Linked)>>>);
+
+/// Usually one is taken as soon as it is there.
+const MOST_SPARES: usize = 8;
+
+impl Spares {
+    pub(super) fn put(&self, authority: Authority, linked: Linked) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MOST_SPARES {
+            waiting.pop_front();
+        }
+        waiting.push_back((authority, linked));
+    }
+
+    fn take(&self, address: &Uri) -> Option<Linked> {
+        if address.scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return None;
+        }
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = waiting.iter().position(|(authority, _)| Some(authority) == address.authority())?;
+        waiting.remove(at).map(|(_, linked)| linked)
+    }
+}
+
 /// Makes connections that keep their history.
 #[derive(Clone)]
-pub(super) struct Connector(HttpsConnector<Dialer>);
+pub(super) struct Connector {
+    inner: HttpsConnector<Dialer>,
+    spares: Option<Spares>,
+}
 
 impl Connector {
-    pub(super) fn new(inner: HttpsConnector<Dialer>) -> Connector {
-        Connector(inner)
+    /// `spares` go before new connections.
+    pub(super) fn new(inner: HttpsConnector<Dialer>, spares: Option<Spares>) -> Connector {
+        Connector { inner, spares }
     }
 }
 
@@ -137,12 +189,15 @@ impl Service<Uri> for Connector {
     type Future = Pin<Box<dyn Future<Output = Result<Linked, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
-        let connecting = self.0.call(address);
-        Box::pin(async move { Ok(Linked { stream: connecting.await?, link: Arc::default() }) })
+        if let Some(spare) = self.spares.as_ref().and_then(|spares| spares.take(&address)) {
+            return Box::pin(std::future::ready(Ok(spare)));
+        }
+        let connecting = self.inner.call(address);
+        Box::pin(async move { Ok(Linked { stream: connecting.await?, link: Arc::default(), since: None }) })
     }
 }
 
@@ -150,6 +205,25 @@ impl Service<Uri> for Connector {
 pub(super) struct Linked {
     stream: MaybeHttpsStream<Dialed>,
     link: Arc<Link>,
+    /// Of a connection that carries many requests.
+    since: Option<Instant>,
+}
+
+impl Linked {
+    /// Notes from now on when bytes come. A connection that carries one request at a time has no use for it.
+    pub(super) fn note_times(&mut self, since: Instant) -> Arc<Link> {
+        self.since = Some(since);
+        Arc::clone(&self.link)
+    }
+
+    /// Whether TLS found that the other end speaks HTTP/2.
+    pub(super) fn speaks_two(&self) -> bool {
+        self.stream.connected().is_negotiated_h2()
+    }
+
+    pub(super) fn is_proxied(&self) -> bool {
+        self.stream.connected().is_proxied()
+    }
 }
 
 impl Connection for Linked {
@@ -170,6 +244,9 @@ impl Read for Linked {
         let count = space.filled().len();
         if count > 0 {
             self.link.read();
+            if let Some(since) = self.since {
+                self.link.heard.store(nanos(since), Ordering::Relaxed);
+            }
         }
         // SAFETY: the read has initialised the first `count` bytes behind the cursor.
         unsafe { target.advance(count) };

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod headers;
 mod link;
 pub mod listing;
+mod multiplex;
 pub mod pool;
 pub mod proxy;
 pub mod table;

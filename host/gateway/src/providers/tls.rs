@@ -7,6 +7,13 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+/// The same, with these protocols offered to the other end, the first one preferred.
+pub(super) fn offering(trust: &ClientConfig, protocols: &[&[u8]]) -> ClientConfig {
+    let mut config = trust.clone();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config
+}
+
 /// Reads the authorities. Costs milliseconds and a megabyte, so clients share the result.
 ///
 /// # Errors

@@ -34,6 +34,8 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) labels: Named<String>,
     /// Further headers of every request to it; values may be secrets.
     pub(in crate::config) headers: Named<SecretText>,
+    /// The version of HTTP that it is called by.
+    pub(in crate::config) http: Http,
     /// How long to wait for it.
     pub(in crate::config) timeouts: Timeouts,
     /// Limits on what it sends, and on how much it is asked at once.
@@ -56,9 +58,33 @@ impl Default for Provider {
             vertex: None,
             labels: Named::default(),
             headers: Named::default(),
+            http: Http::Auto,
             timeouts: Timeouts::default(),
             limits: ProviderLimits::default(),
             health: Health::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+pub(in crate::config) enum Http {
+    /// With `https`, HTTP/2 where the provider speaks it; else HTTP/1.1.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1.
+    #[serde(rename = "1")]
+    One,
+    /// HTTP/2, also over `http://`, for servers that are known to speak it.
+    #[serde(rename = "2")]
+    Two,
+}
+
+impl From<Http> for crate::config::resolved::Http {
+    fn from(http: Http) -> Self {
+        match http {
+            Http::Auto => crate::config::resolved::Http::Auto,
+            Http::One => crate::config::resolved::Http::One,
+            Http::Two => crate::config::resolved::Http::Two,
         }
     }
 }

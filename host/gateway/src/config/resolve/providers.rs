@@ -137,6 +137,7 @@ impl Context<'_> {
             labels: written.labels.0.into_iter().collect(),
             meter: written.meter && !quirks.contains(&Quirk::NoStreamOptions),
             headers,
+            http: written.http.into(),
             timeouts: timeouts(&written.timeouts),
             limits: limits(&written.limits),
             calls,

@@ -56,7 +56,8 @@ pub(super) async fn send(
     };
     let timeouts = &provider.config.timeouts;
     let sent = Instant::now();
-    let response = gateway.clients.of(&core.way).send(make, timeouts.connect, timeouts.headers).await;
+    let response =
+        gateway.clients.of(&core.way).send(make, provider.config.http, timeouts.connect, timeouts.headers).await;
     settle.waited(sent.elapsed());
     let (parts, body) = response.map_err(|error| attempt::unanswered(&error, provider, timeouts.headers))?.into_parts();
     settle.record.last.status = parts.status.as_u16();

@@ -109,7 +109,7 @@ fn request(url: &str) -> Request<Bytes> {
 }
 
 async fn call(client: &Client, url: &str) -> Result<(u16, Bytes), SendError> {
-    let reply = client.send(|| request(url), LIMIT, LIMIT).await?;
+    let reply = client.send(|| request(url), Http::Auto, LIMIT, LIMIT).await?;
     let status = reply.status().as_u16();
     Ok((status, reply.into_body().collect().await.unwrap().to_bytes()))
 }
@@ -242,7 +242,7 @@ fn the_head_has_its_time_whatever_interim_replies_come() {
     });
     run(async {
         let client = client(&Network::default());
-        let error = client.send(|| request(&mock.url()), LIMIT, SHORT).await.unwrap_err();
+        let error = client.send(|| request(&mock.url()), Http::Auto, LIMIT, SHORT).await.unwrap_err();
         assert_eq!(error, SendError::HeadersTimeout);
         mock.expect("connection 0").await;
         mock.expect(LINE).await;
@@ -260,7 +260,7 @@ fn connecting_has_its_time_with_tls() {
     run(async {
         let client = client(&Network::default());
         let url = format!("https://{}/", mock.address);
-        let error = client.send(|| request(&url), SHORT, LIMIT).await.unwrap_err();
+        let error = client.send(|| request(&url), Http::Auto, SHORT, LIMIT).await.unwrap_err();
         assert!(matches!(error, SendError::Connect { timeout: true, .. }), "{error:?}");
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = call(&client, &format!("http://{closed}/")).await.unwrap_err();
@@ -305,7 +305,7 @@ fn dropping_a_request_or_a_body_closes_the_connection() {
         let client = client(&Network::default());
         let url = mock.url();
         {
-            let mut sending = pin!(client.send(|| request(&url), LIMIT, LIMIT));
+            let mut sending = pin!(client.send(|| request(&url), Http::Auto, LIMIT, LIMIT));
             for event in ["connection 0", LINE] {
                 tokio::select! {
                     _ = &mut sending => panic!("nobody answers"),
@@ -314,7 +314,7 @@ fn dropping_a_request_or_a_body_closes_the_connection() {
             }
         }
         mock.expect("closed").await;
-        let mut body = client.send(|| request(&mock.url()), LIMIT, LIMIT).await.unwrap().into_body();
+        let mut body = client.send(|| request(&mock.url()), Http::Auto, LIMIT, LIMIT).await.unwrap().into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
         drop(body);
         for event in ["connection 1", LINE, "closed"] {
@@ -333,7 +333,7 @@ fn a_big_body_arrives_whole() {
     run(async {
         let body = Bytes::from(vec![b'x'; 5_000_000]);
         let request = Request::post(mock.url()).body(body).unwrap();
-        let reply = client(&Network::default()).send(|| request.clone(), LIMIT, LIMIT).await.unwrap();
+        let reply = client(&Network::default()).send(|| request.clone(), Http::Auto, LIMIT, LIMIT).await.unwrap();
         assert_eq!(reply.status(), 200);
     });
 }
