@@ -84,12 +84,20 @@ fn post(address: SocketAddr, path: &str, body: &str) -> Vec<u8> {
     request("POST", path, &address.to_string(), &headers, body.as_bytes())
 }
 
+/// What the documentation says to write, with the files of that folder.
+fn documented(folder: &Path) -> String {
+    let text = include_str!("../../docs/running.md");
+    let block = text.split("```yaml\n").find(|block| block.contains("  tls: {")).unwrap();
+    let block = block.split("```").next().unwrap();
+    let at = |name: &str| folder.join(name).display().to_string();
+    assert!(block.contains("/etc/sluice/tls/tls.crt") && block.contains("/etc/sluice/tls/tls.key"), "{block}");
+    block.replace("/etc/sluice/tls/tls.crt", &at("tls.pem")).replace("/etc/sluice/tls/tls.key", &at("tls.key"))
+}
+
 /// A gateway before the mock that shows `identity`; both files lie in `folder`.
 fn gateway(mock: &Mock, folder: &Path, identity: &Identity) -> Gateway {
     identity.write(folder);
-    let at = folder.display();
-    let tls = format!("server: {{ tls: {{ cert: \"{at}/tls.pem\", key: \"file:{at}/tls.key\" }} }}\n");
-    setup(&[row(mock, "up", "")], &tls).start()
+    setup(&[row(mock, "up", "")], &documented(folder)).start()
 }
 
 #[test]
