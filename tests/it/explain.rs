@@ -75,6 +75,33 @@ fn fallbacks_and_the_body_count() {
 }
 
 #[test]
+fn a_route_is_explained_by_tiers_rules_and_what_was_left_out() {
+    let mock = Mock::start();
+    let routes = "routes:\n  smart:\n    tiers:\n      - { one/m: 80, two/x: 20 }\n      - [two/y]\n    rules:\n      \
+         - { when: { header: { x-tenant: eu } }, use: [two/eu] }\ncatalog:\n  two/x: { tools: false }\n";
+    let gateway = two(&mock, routes).start();
+    let answer = ask(&gateway, &json!({ "model": "smart" }));
+    let said: Vec<_> = answer["targets"].as_array().unwrap().iter().map(|one| (&one["target"], &one["tier"])).collect();
+    let expected = [("one/m", 0), ("two/x", 0), ("two/y", 1)].map(|(name, tier)| (json!(name), json!(tier)));
+    assert_eq!(said, expected.iter().map(|(name, tier)| (name, tier)).collect::<Vec<_>>(), "{answer}");
+    assert_eq!((&answer["route"], &answer["rule"]), (&json!("smart"), &Value::Null), "{answer}");
+    assert_eq!(answer["targets"][0]["kept_under"], "one/m", "{answer}");
+    let ruled = ask(&gateway, &json!({ "model": "smart", "headers": { "x-tenant": "eu" } }));
+    assert_eq!((&ruled["rule"], &ruled["targets"][0]["target"]), (&json!(0), &json!("two/eu")), "{ruled}");
+    let (code, out, err) = run(&gateway, &["--model", "smart", "--header", "x-tenant: eu"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("smart, rule 1; weighted") && out.contains("two/eu"), "{out}");
+    let tools = json!({ "tools": [{ "type": "function", "function": { "name": "f" } }], "messages": [] });
+    let left = ask(&gateway, &json!({ "model": "smart", "body": tools }));
+    assert_eq!((&left["needs"]["tools"], &left["skipped"][0]["target"]), (&json!(true), &json!("two/x")), "{left}");
+    assert_eq!(left["targets"].as_array().map(Vec::len), Some(2), "{left}");
+    gateway.post("/api/drain", r#"{"target":"one/m","for":"1m"}"#);
+    let drained = ask(&gateway, &json!({ "model": "smart" }));
+    let standing = &drained["targets"][0]["standing"];
+    assert_eq!((&drained["sent"], standing), (&json!(true), &json!("drained")), "{drained}");
+}
+
+#[test]
 fn refusals_are_told_with_what_to_do() {
     let mock = Mock::start();
     let keys = format!("keys:\n  - {{ name: app, value: {CLIENT_KEY}, models: [one/m] }}\n");
@@ -90,8 +117,12 @@ fn refusals_are_told_with_what_to_do() {
     assert_eq!((&allowed["sent"], &allowed["caller"]["key"]), (&json!(true), &json!("app")), "{allowed}");
     let nobody = ask(&gateway, &json!({ "model": "one/m" }));
     assert_eq!((&nobody["sent"], &nobody["refusal"]["status"]), (&json!(false), &json!(401)), "{nobody}");
-    let nowhere = ask(&gateway, &json!({ "key": "app", "model": "one/m", "prefix": "anthropic" }));
-    assert_eq!(nowhere["sent"], false, "{nowhere}");
+    let nowhere = ask(&gateway, &json!({ "key": "app", "model": "one/m", "prefix": "groq" }));
+    assert_eq!(
+        (&nowhere["sent"], &nowhere["refusal"]["code"]),
+        (&json!(false), &json!("model_not_allowed")),
+        "{nowhere}"
+    );
     let (code, _, err) = run(&gateway, &["--key", "no-such", "--model", "one/m"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("no key of the name `no-such`"), "{err}");

@@ -102,6 +102,13 @@ pub const KNOWN: &[Known] = &[
         "nobody here serves a model of that name",
         "Check the name; the message has near ones.",
     ),
+    client(400, "no_capable_target", "no target of the route is known to be able to do this", UNABLE),
+    client(
+        400,
+        "no_rule_fits",
+        "the route has rules alone, and none is for this call",
+        "Ask the operator which calls the route is for.",
+    ),
     client(403, "origin_not_allowed", "a web page of another origin asks", "Call from a server, with a key."),
     client(404, "provider_not_found", "the path names a provider that is not configured", REQUEST),
     client(429, "rate_limit_exceeded", "the key's or team's calls or tokens a minute are used up", LATER),

@@ -63,6 +63,10 @@ struct Asked {
 /// # Errors
 /// 400 for a question that is none, 404 for a key that is not there. That the call would be refused is an answer.
 pub fn answer(core: &Core, body: &[u8], now: Instant) -> Result<Value, Failure> {
+    // A list would be read as fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(invalid("Send an object: {\"key\": \"NAME\", \"model\": \"NAME\"}.".to_owned()));
+    }
     let question: Question = serde_json::from_slice(body).map_err(|error| {
         invalid(format!("Send {{\"key\": \"NAME\", \"model\": \"NAME\"}} and what else is known: {error}."))
     })?;
