@@ -107,12 +107,15 @@ impl Peek {
     }
 }
 
+/// Names of further targets, and where they stand in the body, ready to be cut out.
+pub type Fallbacks = (Vec<String>, Range<usize>);
+
 /// The fallbacks in a member of that name, with the range to cut. A value of any other kind than a list of texts is the provider's own.
 ///
 /// # Errors
 /// A 400 for more than [`MOST_FALLBACKS`], or an empty name.
 #[allow(clippy::result_large_err, reason = "the one failure type is large, and built only for a call that is refused")]
-pub fn fallbacks(body: &[u8], member: &json::Member) -> Result<Option<(Vec<String>, Range<usize>)>, Failure> {
+pub fn fallbacks(body: &[u8], member: &json::Member) -> Result<Option<Fallbacks>, Failure> {
     let Some(items) = json::array(body, member.value.start) else { return Ok(None) };
     let mut names = Vec::new();
     for item in items {

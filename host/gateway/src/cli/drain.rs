@@ -49,7 +49,7 @@ fn text(answer: &Value) -> String {
         match target["seconds_left"].as_f64().filter(|_| target["standing"] == "drained") {
             Some(left) => out.push_str(&format!("{name}: no calls for {}{running}\n", span(left.ceil() as u64))),
             None => {
-                out.push_str(&format!("{name}: takes calls again, {}\n", target["standing"].as_str().unwrap_or("?")))
+                out.push_str(&format!("{name}: takes calls again, {}\n", target["standing"].as_str().unwrap_or("?")));
             }
         }
     }

@@ -193,7 +193,7 @@ mod tests {
             out.insert(name.clone());
             match (name.as_str(), value) {
                 ("properties" | "patternProperties", Json::Object(fields)) => {
-                    fields.values().for_each(|field| keywords(field, out))
+                    fields.values().for_each(|field| keywords(field, out));
                 }
                 ("anyOf" | "oneOf", Json::Array(branches)) => branches.iter().for_each(|branch| keywords(branch, out)),
                 ("items" | "additionalProperties", inner) => keywords(inner, out),

@@ -91,7 +91,7 @@ impl Asked<'_> {
     }
 
     fn needs(&self) -> Needs {
-        self.needs.get_or_init(|| Needs::of(self.call.dialect, &bytes(self.call))).clone()
+        *self.needs.get_or_init(|| Needs::of(self.call.dialect, &bytes(self.call)))
     }
 }
 

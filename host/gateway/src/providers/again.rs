@@ -29,7 +29,7 @@ const MEMBERS: [&str; 3] = ["retry_after", "retry_after_seconds", "retryAfter"];
 /// How long to wait from `now`; `None` where neither says so in a way that can be believed. `retry-after-ms` and `retry-after` go before the
 /// body, and with a 429 the body before limits that will be reset, of which only used up ones count where that is told.
 pub fn retry_after(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
-    let ms = text(headers, "retry-after-ms").and_then(|text| number(text)).and_then(|ms| delay(ms / 1000.0));
+    let ms = text(headers, "retry-after-ms").and_then(number).and_then(|ms| delay(ms / 1000.0));
     let plain = text(headers, "retry-after").and_then(|text| moment_or_delay(text, now));
     // Some send a rounded down 0 beside a whole second.
     ms.filter(|ms| !ms.is_zero() || plain.is_none())

@@ -222,7 +222,7 @@ impl Host {
         let running = opening.as_ref().and_then(WeakShared::upgrade).filter(|running| running.peek().is_none());
         running.unwrap_or_else(|| {
             let host = Rc::clone(self);
-            let new = async move { host.open().await }.boxed_local().shared();
+            let new = async move { Box::pin(host.open()).await }.boxed_local().shared();
             *opening = new.downgrade();
             new
         })

@@ -68,8 +68,11 @@ impl KeyNews {
 #[derive(Default)]
 pub struct Pools {
     states: Mutex<HashMap<StateId, Weak<State>>>,
-    gates: Mutex<HashMap<(String, Option<String>), (CallLimits, Weak<Gate>)>>,
+    gates: Mutex<HashMap<GateId, (CallLimits, Weak<Gate>)>>,
 }
+
+/// Provider, and a key of it.
+type GateId = (String, Option<String>);
 
 /// Provider, key and the digest of its text.
 type StateId = (String, String, [u8; 32]);

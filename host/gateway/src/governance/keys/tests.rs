@@ -111,8 +111,8 @@ fn many_keys_are_found_as_fast_as_one() {
     let best = |keys: &Keys, presented: &str| (0..50).map(|_| took(keys, presented)).min().unwrap_or_default();
     for presented in ["sk-0", "sk-9999", "sk-unknown"] {
         let (few, lots) = (best(&one, presented), best(&many, presented));
-        println!("look-up of {presented}: {few:?} among one, {lots:?} among 10,000");
         let known = if presented == "sk-9999" { best(&one, "sk-0") } else { few };
-        assert!(lots <= known + Duration::from_micros(1), "{presented}: {lots:?} among 10,000, {known:?} among one");
+        // Ten times what it may be: a search through all of them takes a thousand times as long.
+        assert!(lots <= known + Duration::from_micros(10), "{presented}: {lots:?} among 10,000, {known:?} among one");
     }
 }

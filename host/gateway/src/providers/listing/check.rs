@@ -35,7 +35,7 @@ impl Listing {
                 let answer = tokio::time::timeout(DEADLINE, ask.alive()).await.unwrap_or_else(late);
                 let now = Instant::now();
                 for target in &targets {
-                    target.checked(answer.as_ref().map(|()| ()).map_err(String::as_str), every, now);
+                    target.checked(answer.as_ref().copied().map_err(String::as_str), every, now);
                 }
                 tokio::time::sleep(every).await;
             }

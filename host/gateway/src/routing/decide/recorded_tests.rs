@@ -240,7 +240,8 @@ fn by_example(out: &mut String, all: &[Told]) {
     let situations = situations();
     out.push_str("| class | dialect | told by | status | code or type | phase | another target | alone |\n");
     out.push_str("|---|---|---|---|---|---|---|---|\n");
-    let mut rows: BTreeMap<(usize, &str, u16, String, &str), (Vec<String>, Failed)> = BTreeMap::new();
+    type Row<'a> = (usize, &'a str, u16, String, &'a str);
+    let mut rows: BTreeMap<Row<'_>, (Vec<String>, Failed)> = BTreeMap::new();
     for told in all {
         let failure = &told.failure;
         let class = CLASSES.iter().position(|(class, _)| *class == failure.class()).expect("a class of the table");
