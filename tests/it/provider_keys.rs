@@ -189,26 +189,28 @@ fn a_revoked_key_is_asked_once_and_again_when_its_text_is_another() {
 }
 
 #[test]
-fn a_limited_key_is_left_alone_for_as_long_as_its_provider_asks() {
+fn limited_keys_are_left_alone_for_as_long_as_their_provider_asks() {
     let mock = Mock::start();
     let refusals = keyed(&mock);
-    let gateway = started(config(&mock, &plain(&NAMES[..1]), ""));
+    let gateway = started(config(&mock, &plain(&NAMES[..2]), ""));
     let began = Instant::now();
-    refusals.lock().unwrap().insert("sk-a", (429, vec![("retry-after", "600")]));
+    for name in &NAMES[..2] {
+        refusals.lock().unwrap().insert(*name, (429, vec![("retry-after", "700")]));
+    }
     let reply = gateway.post(CHAT, body("p/m", false));
-    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("600")), "{}", reply.text());
-    assert_eq!(shown(&mock).len(), 1);
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("700")), "{}", reply.text());
+    assert_eq!(shown(&mock).len(), 2);
     for _ in 0..10 {
         let reply = gateway.post(CHAT, body("p/m", false));
         let error = blamed(&reply, 429, "gateway");
         assert_eq!(error["code"], "no_provider_key");
         let after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
-        assert!((580..=600).contains(&after), "{after}");
+        assert!((640..=700).contains(&after), "{after}");
         assert!(!reply.text().contains("sk-a"));
     }
     assert_eq!(shown(&mock).len(), 0, "the provider hears nothing of calls that it would refuse");
-    assert!(began.elapsed() < Duration::from_secs(60), "nobody waits for ten minutes");
-    // Its limit is of one model: others are asked for, and they are served.
+    assert!(began.elapsed() < Duration::from_secs(60), "nobody waits for that long");
+    // Limits are of one model: others are asked for, and they are served.
     refusals.lock().unwrap().clear();
     assert_eq!(gateway.post(CHAT, body("p/other", false)).status, 200);
 }
@@ -227,6 +229,20 @@ fn a_limited_key_comes_back_by_itself() {
     wait_for("a key to come back", served);
     for _ in 0..5 {
         assert_eq!(gateway.post(CHAT, body("p/m", false)).status, 200, "good again for all");
+    }
+}
+
+#[test]
+fn where_there_is_no_other_key_and_target_a_short_limit_is_waited_for() {
+    let fine = || Script::json(200, reply("fine"));
+    let limited = |headers: &[(&str, &str)]| Script::whole(429, headers, "{}");
+    for (keys, refusals) in [(1, vec![limited(&[])]), (2, vec![limited(&[("retry-after", "1")]); 2])] {
+        let mock = Mock::start();
+        let asked = refusals.len() + 1;
+        mock.queue("p", refusals.into_iter().chain([fine()]).collect());
+        let gateway = started(config(&mock, &plain(&NAMES[..keys]), ""));
+        let reply = gateway.post(CHAT, body("p/m", false));
+        assert_eq!((reply.status, mock.exchanges("p").len()), (200, asked), "{keys}: {}", reply.text());
     }
 }
 

@@ -162,11 +162,8 @@ impl Credentials {
         Err(NoKey::of(self.keys.iter().map(|key| (key, key.barred(model, tried, now).unwrap_or(Barred::Probed)))))
     }
 
-    /// How long until a call would find a key: zero where it would now, `None` where none may be used at all. Nothing is taken.
+    /// How long until a call would find a key: zero where it would now, `None` where there is none that it may use. Nothing is taken.
     pub fn wait(&self, model: &str, tried: &[Arc<str>], now: Instant) -> Option<Duration> {
-        if self.keys.is_empty() {
-            return Some(Duration::ZERO);
-        }
         let left = |key: &Key| match key.barred(model, tried, now) {
             None => Some(Duration::ZERO),
             Some(Barred::Out(out)) => Some(out.left),

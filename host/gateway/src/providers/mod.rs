@@ -162,8 +162,8 @@ impl Provider {
         self.tokens.is_none() && self.credentials.several()
     }
 
-    /// How long until a key, or a token, may be used for the model that is none of `tried`: zero where one may be now, `None` where none may
-    /// be by waiting. It takes no key.
+    /// How long until a key, or a token, may be used for the model that is none of `tried`: zero where one may be now, `None` where there
+    /// is none, or none that waiting would bring. It takes no key.
     pub fn key_wait(&self, model: &str, tried: &[Arc<str>]) -> Option<Duration> {
         let now = Instant::now();
         match &self.tokens {

@@ -32,7 +32,9 @@ fn a_model_that_no_key_lists_is_an_error_and_no_key_at_all_is_none() {
     let credentials = new(Auth::Bearer, &[key("c", 1.0, &["o3*"])]).unwrap();
     assert!(credentials.choose("gpt-4o", None, &[], Instant::now()).is_err());
     assert!(credentials.choose("o3-mini", None, &[], Instant::now()).unwrap().is_some());
-    assert!(new(Auth::Bearer, &[]).unwrap().choose("x", None, &[], Instant::now()).unwrap().is_none());
+    let none = new(Auth::Bearer, &[]).unwrap();
+    assert!(none.choose("x", None, &[], Instant::now()).unwrap().is_none());
+    assert_eq!(none.wait("x", &[], Instant::now()), None, "there is no other key to try");
 }
 
 #[test]
