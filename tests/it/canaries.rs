@@ -85,7 +85,7 @@ fn provider(mock: &Mock, name: &str, dialect: &str) -> String {
 #[test]
 fn secrets_are_nowhere() {
     let mock = Mock::start();
-    let mut config = format!("server: {{ admin_token: env:ADMIN }}\nproviders:\n");
+    let mut config = "server: { admin_token: env:ADMIN }\nproviders:\n".to_owned();
     for (name, dialect) in
         [("openai", "openai-chat"), ("anthropic", "anthropic"), ("gemini", "gemini"), ("other", "openai-responses")]
     {

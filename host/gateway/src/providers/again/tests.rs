@@ -22,8 +22,8 @@ fn asked(headers: &[(&str, &str)], body: &str) -> Option<f64> {
 fn headers_in_every_spelling() {
     let moment_ms = format!("{}", (NOW + 45) * 1000);
     let moment = format!("{}", NOW + 45);
-    type Row = (&'static [(&'static str, &'static str)], Option<f64>);
-    let table: &[Row] = &[
+    type Row<'a> = (&'a [(&'a str, &'a str)], Option<f64>);
+    let table: &[Row<'_>] = &[
         (&[("retry-after", "20")], Some(20.0)),
         (&[("retry-after", " 20 ")], Some(20.0)),
         (&[("retry-after", "0")], Some(0.0)),
