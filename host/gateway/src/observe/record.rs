@@ -345,6 +345,10 @@ mod tests {
         assert_eq!((attempt.class, attempt.reason.as_str()), (Class::Unfinished, ""));
         attempt.failed(&Failure::timeout("headers_timeout", "Late.").with_detail("10 s\nmore"));
         assert_eq!((attempt.class, attempt.reason.as_str()), (Class::Timeout, "headers_timeout: 10 s"));
+        // What failed first is what is told.
+        attempt.failed(&Failure::bad_gateway("reset", "Gone."));
+        assert_eq!(attempt.class, Class::Timeout);
+        attempt.class = Class::Unfinished;
         attempt.failed(&Failure::bad_gateway("reset", "\u{d55c}".repeat(500)));
         assert!(attempt.reason.len() <= MAX_REASON && attempt.reason.starts_with("reset: \u{d55c}"));
     }

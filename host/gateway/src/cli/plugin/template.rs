@@ -102,6 +102,10 @@ static FILES: &[(&str, &str)] = &[
         "vendor/sdk/rust/src/testing/tests/finish.rs",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests/finish.rs")),
     ),
+    (
+        "vendor/sdk/rust/src/testing/tests/route.rs",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/testing/tests/route.rs")),
+    ),
     ("vendor/sdk/rust/src/texts.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/texts.rs"))),
     ("vendor/sdk/rust/src/types.rs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust/src/types.rs"))),
 ];
