@@ -120,7 +120,7 @@ fn refusals_are_told_with_what_to_do() {
     let nowhere = ask(&gateway, &json!({ "key": "app", "model": "one/m", "prefix": "groq" }));
     assert_eq!(
         (&nowhere["sent"], &nowhere["refusal"]["code"]),
-        (&json!(false), &json!("model_not_allowed")),
+        (&json!(false), &json!("model_not_found")),
         "{nowhere}"
     );
     let (code, _, err) = run(&gateway, &["--key", "no-such", "--model", "one/m"]);

@@ -93,8 +93,13 @@ fn a_pool_of_keys() {
     let used = |mock: &Mock| -> Vec<String> {
         mock.exchanges("openai").iter().filter_map(|call| call.head.get("authorization").map(str::to_owned)).collect()
     };
-    for _ in 0..60 {
-        content(&gateway.post(CHAT, body("openai/gpt-4o", false)));
+    // Each call opens a conversation of its own: one that goes on would keep its key.
+    let opening = |at: usize| {
+        json!({ "model": "openai/gpt-4o", "messages": [{ "role": "user", "content": format!("hello {at}") }] })
+            .to_string()
+    };
+    for at in 0..60 {
+        content(&gateway.post(CHAT, opening(at)));
     }
     let spare = used(&mock).iter().filter(|key| key.ends_with("sk-openai-spare")).count();
     assert!((2..40).contains(&spare), "{spare} of 60 with a quarter of the weight");
@@ -229,11 +234,11 @@ fn routes_are_listed_and_found_under_open_prefixes_and_by_aliases() {
 #[test]
 fn what_cannot_do_the_call_is_left_out_with_a_reason() {
     let small =
-        "catalog: { a/one: { context_window: 1000, vision: false }, b/one: { context_window: 2000, vision: false } }";
+        "catalog: { a/one: { context_window: 4000, vision: false }, b/one: { context_window: 8000, vision: false } }";
     let (mock, gateway) = pair(&format!("{small}\nroutes: {{ r: {{ tiers: [a/one, b/one] }} }}"));
     let call =
         |content: Value| json!({ "model": "r", "messages": [{ "role": "user", "content": content }] }).to_string();
-    content(&gateway.post(CHAT, call(json!("word ".repeat(1_200)))));
+    content(&gateway.post(CHAT, call(json!("word ".repeat(4_800)))));
     assert_eq!((models(&mock, "a").len(), models(&mock, "b").len()), (0, 1), "the larger one");
     let picture = json!([{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }]);
     let refused = gateway.post(CHAT, call(picture));
