@@ -170,7 +170,7 @@ pub struct Provider {
     /// Models that the configuration names anywhere, as the provider knows them: each is a target of its own.
     pub targets: Vec<String>,
     /// For routes: where it is, whose it is, what it may be used for.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Whether usage is asked for in streams whose client did not.
     pub meter: bool,
     /// Values that came from a secret are marked sensitive.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::constant_time;
 
-pub use super::caller::Caller;
+use super::caller::Caller;
 use super::rates::{Limits, Rates, What, Whose};
 use crate::config::{ClientKey, Rate, Team, sha256};
 

@@ -27,6 +27,7 @@ use crate::providers::auth::Credential;
 use crate::providers::gate::Permit;
 use crate::providers::pool::KeyNews;
 use crate::routing::health::{How, Running};
+use crate::routing::names;
 
 /// Model names in the log are cut here, bytes.
 const MODEL_IN_LOG: usize = 200;
@@ -170,7 +171,7 @@ pub(super) fn select(
         return chain;
     }
     let models =
-        if chain.selects_by_model() { super::route::names(core, record.prefix, model, fallbacks) } else { Vec::new() };
+        if chain.selects_by_model() { names::names(core, record.prefix, model, fallbacks) } else { Vec::new() };
     let caller = record.caller.as_ref();
     chain.select(&CallFacts { operation: record.operation, models: &models, caller, headers })
 }

@@ -13,7 +13,6 @@ mod models;
 mod other;
 mod outgoing;
 mod reply;
-mod route;
 mod stream;
 mod translate;
 mod tries;
@@ -52,6 +51,7 @@ use crate::hooks::request::Decision;
 use crate::hooks::view::CallState;
 use crate::observe::record::Outcome;
 use crate::plugins::chain::{Chain, StreamPlan};
+use crate::routing::capability::Needs;
 
 /// What the steps came to; `run` makes the reply of it.
 enum Served {
@@ -210,7 +210,8 @@ fn admit(call: &mut Call) -> Result<(), Failure> {
     // Last: what is refused for another reason takes nothing of the caller's limits.
     let counted = call.settle.record.operation == Operation::CountTokens.as_str();
     let body = call.body.clone();
-    call.settle.take(|| if counted { 0 } else { other::estimate(&body) })
+    let dialect = call.dialect;
+    call.settle.take(|| if counted { 0 } else { Needs::of(dialect, &body).tokens })
 }
 
 /// Refuses calls while a required policy is not loaded.

@@ -12,12 +12,12 @@ use serde_json::json;
 use sluice_dialect::failure::{Blame, Failure};
 
 use super::reply;
-use super::route::{self, Route};
 use crate::app::Core;
 use crate::exchange::{Reply, ReplyBody, Road};
 use crate::governance::caller::{Caller, Scope};
 use crate::providers::Provider;
 use crate::providers::listing::Models;
+use crate::routing::names::{self, Route};
 
 mod shape;
 
@@ -30,7 +30,7 @@ const LONGEST: usize = 256;
 /// configuration names before those that the provider adds.
 pub async fn list(core: &Core, road: &Road, caller: Option<&Caller>) -> Reply {
     // A prefix whose provider is not configured shows what can be called below it all the same.
-    let prefix = road.provider.map(|prefix| route::of_prefix(core, prefix).ok().and_then(|at| core.providers.get(at)));
+    let prefix = road.provider.map(|prefix| names::of_prefix(core, prefix).ok().and_then(|at| core.providers.get(at)));
     let own = prefix.flatten().map(|provider| &*provider.name);
     let asked: Vec<&Provider> =
         core.providers.iter().filter(|provider| own.is_none_or(|own| *provider.name == *own)).collect();
@@ -66,7 +66,7 @@ pub async fn list(core: &Core, road: &Road, caller: Option<&Caller>) -> Reply {
 
 /// One model, or a 404 in the client's dialect; a 502 where only a provider that cannot be asked could know.
 pub async fn get(core: &Core, road: &Road, caller: Option<&Caller>, id: &str, call: &str) -> Reply {
-    let prefix = road.provider.filter(|prefix| core.config.demo || route::of_prefix(core, prefix).is_ok());
+    let prefix = road.provider.filter(|prefix| core.config.demo || names::of_prefix(core, prefix).is_ok());
     match look_up(core, prefix, caller, id).await {
         Ok(text) => json_reply(StatusCode::OK, shape::one(road.dialect, id, text)),
         Err(failure) => {
@@ -91,7 +91,7 @@ async fn look_up(core: &Core, prefix: Option<&str>, caller: Option<&Caller>, id:
     if core.routes.named(core, prefix, id).is_some() {
         return Ok(object(core, id, None, None));
     }
-    let (provider, model) = match route::resolve(core, prefix, Some(id)) {
+    let (provider, model) = match names::resolve(core, prefix, Some(id)) {
         Ok(Route::Echo) if id.len() <= LONGEST => return Ok(object(core, id, None, None)),
         Ok(Route::Provider { at, model: Some(model) }) => match core.providers.get(at) {
             Some(provider) => (provider, model),
@@ -128,7 +128,7 @@ impl Page<'_> {
         if self.caller.is_some_and(|caller| admit(self.core, caller, None, Some(alias)).is_err()) {
             return;
         }
-        match route::resolve(self.core, None, Some(alias)) {
+        match names::resolve(self.core, None, Some(alias)) {
             Ok(Route::Provider { at, model: Some(model) }) => {
                 let target = self.core.providers.get(at).map(|provider| (provider, model.as_str()));
                 let models = target.and_then(|(provider, _)| provider.listing.held());
@@ -165,7 +165,7 @@ impl Page<'_> {
 
 /// Whether the bare name is that provider's model of that name.
 fn leads_to(core: &Core, name: &str, provider: &Provider) -> bool {
-    let Ok(Route::Provider { at, model: Some(model) }) = route::resolve(core, None, Some(name)) else { return false };
+    let Ok(Route::Provider { at, model: Some(model) }) = names::resolve(core, None, Some(name)) else { return false };
     model == name && core.providers.get(at).is_some_and(|found| found.name == provider.name)
 }
 
@@ -225,7 +225,7 @@ pub fn admit(core: &Core, caller: &Caller, prefix: Option<&str>, name: Option<&s
 
 /// The `provider/model` that a name leads to.
 fn full_name(core: &Core, prefix: Option<&str>, name: &str) -> Option<String> {
-    let Ok(Route::Provider { at, model }) = route::resolve(core, prefix, Some(name)) else { return None };
+    let Ok(Route::Provider { at, model }) = names::resolve(core, prefix, Some(name)) else { return None };
     core.providers.get(at).map(|provider| format!("{}/{}", provider.name, model.unwrap_or_default()))
 }
 

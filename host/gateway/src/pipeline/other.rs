@@ -25,8 +25,6 @@ mod embed;
 mod multipart;
 mod raw;
 
-pub(super) use count::estimate;
-
 pub async fn run(gateway: &Rc<Gateway>, core: &Arc<Core>, inbound: Inbound) -> Reply {
     match &inbound.road.operation {
         Operation::Models => models::list(core, &inbound.road, inbound.caller.as_ref()).await,

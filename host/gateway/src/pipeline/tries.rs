@@ -16,7 +16,6 @@ use crate::hooks::view::CallState;
 use crate::providers::Provider;
 use crate::routing::capability::Needs;
 use crate::routing::decide::{self, Action, Failed, Phase, SoFar};
-use crate::routing::health::Standing;
 use crate::routing::plan::{self, Candidate, Plan, Wish};
 use crate::routing::{Policy, Skipped, affinity, balance};
 
@@ -80,14 +79,14 @@ impl From<Plan> for Tries {
 }
 
 /// What a call needs of a target, scanned once and only if somebody asks.
-pub struct Asked<'a> {
+struct Wants<'a> {
     call: &'a Call,
     needs: OnceCell<Needs>,
 }
 
-impl Asked<'_> {
-    pub fn of(call: &Call) -> Asked<'_> {
-        Asked { call, needs: OnceCell::new() }
+impl Wants<'_> {
+    fn of(call: &Call) -> Wants<'_> {
+        Wants { call, needs: OnceCell::new() }
     }
 
     fn needs(&self) -> Needs {
@@ -126,7 +125,7 @@ impl Tries {
 
     fn plan(core: &Core, call: &mut Call, prefix: Option<&'static str>, model: Option<&str>) -> Result<Tries, Failure> {
         let plan = {
-            let asked = Asked::of(call);
+            let asked = Wants::of(call);
             let wish = Wish {
                 prefix,
                 model,
@@ -157,7 +156,7 @@ impl Tries {
         if !call.chain.has_route_hooks() {
             return Ok(());
         }
-        let needs = Asked::of(call).needs();
+        let needs = Wants::of(call).needs();
         let now = Instant::now();
         let offered: Arc<[Offered]> =
             self.plan.candidates.iter().map(|candidate| offer(core, candidate, &needs, now)).collect();
@@ -190,7 +189,7 @@ impl Tries {
             self.wait = Duration::ZERO;
         }
         if self.at.is_none() {
-            let asked = Asked::of(call);
+            let asked = Wants::of(call);
             let next = balance::next(
                 core,
                 &self.plan,
@@ -353,14 +352,10 @@ fn known<'a>(core: &'a Core, candidate: &Candidate) -> Option<&'a crate::provide
 fn offer(core: &Core, candidate: &Candidate, needs: &Needs, now: Instant) -> Offered {
     let live = &candidate.live;
     let provider = core.providers.get(candidate.provider);
-    let name = provider.map_or_else(|| "echo".to_owned(), |provider| provider.name.to_string());
     Offered {
-        name: match &candidate.model {
-            Some(model) => format!("{name}/{model}"),
-            None => name,
-        },
-        labels: provider.map(|provider| Arc::new(provider.config.labels.clone())).unwrap_or_default(),
-        healthy: matches!(live.standing(now), Standing::Ready | Standing::Probe),
+        name: plan::full_name(core, candidate).to_string(),
+        labels: provider.map(|provider| Arc::clone(&provider.config.labels)).unwrap_or_default(),
+        healthy: live.standing(now).is_usable(),
         in_flight: live.in_flight(),
         first_token: live.first_token(),
         tokens_per_second: live.tokens_per_second(),

@@ -249,7 +249,8 @@ mod recorded_tests;
 mod tests {
     use super::*;
 
-    const ALL: SoFar = SoFar {
+    /// Everything is left.
+    pub(super) const ALL: SoFar = SoFar {
         attempts: 1,
         here: 1,
         left: Duration::from_secs(30),

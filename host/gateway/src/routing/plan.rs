@@ -18,7 +18,7 @@ use super::names::{self, Route as Named};
 use super::routes::{Choice, Use};
 use super::{Balance, Policy, Skipped, capability, rules};
 use crate::app::Core;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::providers::Provider;
 
 /// One target that may serve the call.

@@ -19,7 +19,7 @@ use sluice_sandbox::Hook;
 use crate::app::Core;
 use crate::config::Clients;
 use crate::exchange::Operation;
-use crate::governance::keys::Caller;
+use crate::governance::caller::Caller;
 use crate::observe::failures;
 use crate::pipeline;
 use crate::plugins::chain::{Chain, StreamPlan};

@@ -1,6 +1,7 @@
 //! `providers:`, the built-in rows, and the keys that the environment brings.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
@@ -134,7 +135,7 @@ impl Context<'_> {
             keys,
             models: written.models,
             targets: Vec::new(),
-            labels: written.labels.0.into_iter().collect(),
+            labels: Arc::new(written.labels.0.into_iter().collect()),
             meter: written.meter && !quirks.contains(&Quirk::NoStreamOptions),
             headers,
             http: written.http.into(),

@@ -1,7 +1,7 @@
 //! How many tokens a request is: asked of the provider where it says so in the client's own dialect, else estimated here.
 //!
-//! The estimate costs one pass over the body: a token for every four bytes of ASCII and every three of other text, and a fixed number for
-//! each picture or document. It is for deciding how full a context is, and errs by some ten percent for English. Where a plugin reads
+//! The estimate is `capability`'s, by which targets are chosen and callers' limits are counted too. It is for deciding how full a context
+//! is, and errs by some ten percent for English. Where a plugin reads
 //! requests, the text stays here: a count is no reason to send a provider what the plugin has not seen.
 
 use std::rc::Rc;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
-use serde_json::Value;
 use sluice_dialect::failure::Failure;
 use sluice_dialect::{Dialect, anthropic, gemini};
 
@@ -21,12 +20,8 @@ use crate::pipeline::tries::{Fault, Tries};
 use crate::pipeline::{attempt, reply};
 use crate::providers::Provider;
 use crate::providers::table::Also;
+use crate::routing::capability::Needs;
 use crate::routing::plan::Candidate;
-
-/// What a picture or a document counts for, whatever its size: about a thousand pixels squared.
-const MEDIA: u64 = 1_600;
-/// Encoded media are at least this long; shorter texts of that kind are words.
-const ENCODED: usize = 256;
 
 pub(super) async fn run(
     gateway: &Rc<Gateway>,
@@ -36,7 +31,7 @@ pub(super) async fn run(
     if let Some(counted) = asked(gateway, core, call).await? {
         return Ok(counted);
     }
-    let tokens = estimate(&call.body);
+    let tokens = Needs::of(call.dialect, &call.body).tokens;
     let mut headers = reply::head(&call.settle, None, "application/json");
     headers.insert("x-sluice-estimated", HeaderValue::from_static("tokens"));
     Ok((headers, written(call.dialect, tokens)))
@@ -113,59 +108,13 @@ fn written(dialect: Dialect, tokens: u64) -> Bytes {
     }
 }
 
-/// The tokens of a request, roughly; at least one.
-pub fn estimate(body: &[u8]) -> u64 {
-    let mut sum = Sum::default();
-    if let Ok(value) = serde_json::from_slice::<Value>(body) {
-        sum.value(&value, "");
-    }
-    // Brackets, names and quotes of a dialect are not what a model reads, but it reads their like.
-    (sum.ascii / 4 + sum.other / 3 + sum.media * MEDIA).max(1)
-}
-
-#[derive(Default)]
-struct Sum {
-    /// Bytes.
-    ascii: u64,
-    other: u64,
-    media: u64,
-}
-
-impl Sum {
-    fn value(&mut self, value: &Value, name: &str) {
-        match value {
-            Value::String(text) => self.text(text, name),
-            Value::Array(items) => items.iter().for_each(|item| self.value(item, name)),
-            Value::Object(members) => {
-                for (name, value) in members {
-                    // The request's own frame: what it is sent with, not what is read.
-                    if !matches!(name.as_str(), "model" | "stream" | "metadata" | "cache_control" | "type" | "role") {
-                        self.ascii += name.len() as u64 + 2;
-                        self.value(value, name);
-                    }
-                }
-            }
-            Value::Number(_) | Value::Bool(_) => self.ascii += 4,
-            Value::Null => {}
-        }
-    }
-
-    fn text(&mut self, text: &str, name: &str) {
-        let encoded = matches!(name, "data" | "file_data") || text.starts_with("data:");
-        let media = encoded || matches!(name, "url" | "image_url" | "file_url" | "fileUri" | "file_uri");
-        if (encoded && text.len() > ENCODED) || (media && text.starts_with("http")) {
-            self.media += 1;
-            return;
-        }
-        let ascii = text.bytes().filter(u8::is_ascii).count();
-        self.ascii += ascii as u64;
-        self.other += (text.len() - ascii) as u64;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn estimate(body: &[u8]) -> u64 {
+        Needs::of(Dialect::Anthropic, body).tokens
+    }
 
     #[test]
     fn an_estimate_grows_with_the_text_and_not_with_the_size_of_pictures() {

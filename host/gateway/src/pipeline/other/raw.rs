@@ -23,7 +23,7 @@ use sluice_dialect::usage::Usage;
 use sluice_dialect::{Dialect, json};
 
 use super::ask::{self, Question};
-use super::{estimate, multipart, renamed, unseen};
+use super::{multipart, renamed, unseen};
 use crate::app::{Core, Gateway};
 use crate::config::Timeouts;
 use crate::exchange::{Inbound, Pump, Raw, Reply, ReplyBody};
@@ -35,6 +35,7 @@ use crate::pipeline::upstream::{Source, Upstream};
 use crate::pipeline::{attempt, cut, models, reply, required};
 use crate::providers::Provider;
 use crate::providers::headers;
+use crate::routing::capability::Needs;
 use crate::routing::names;
 
 /// By which users of Bifrost say the provider of an operation without a model.
@@ -121,8 +122,8 @@ async fn send<'a>(
     }
     unseen(&call.chain, call.settle.record.operation)?;
     // Forms hold files and sound, whose size says nothing of tokens.
-    let body = call.body.clone();
-    call.settle.take(|| if matches!(named, Named::Json(_)) { estimate(&body) } else { 0 })?;
+    let (body, dialect) = (call.body.clone(), call.dialect);
+    call.settle.take(|| if matches!(named, Named::Json(_)) { Needs::of(dialect, &body).tokens } else { 0 })?;
     let mut tries = tries(core, call, said)?;
     loop {
         match once(gateway, core, call, &mut tries, (raw, named)).await {

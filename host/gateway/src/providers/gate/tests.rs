@@ -44,17 +44,23 @@ async fn who_waits_passes_in_the_order_of_arrival() {
     assert_eq!((gate.in_flight(), gate.waiting()), (0, 0));
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_at_once_and_a_long_wait_in_time() {
-    let gate = gate(1, 1, Duration::from_secs(1));
-    let held = enter(None, Some(&gate), later()).await.ok().unwrap();
+/// A call that waits for a place.
+async fn waiting(gate: &Arc<Gate>) -> tokio::task::JoinHandle<Result<(), Busy>> {
     let waiter = {
-        let gate = Arc::clone(&gate);
+        let gate = Arc::clone(gate);
         tokio::spawn(async move { enter(None, Some(&gate), later()).await.map(drop).map_err(|refused| refused.busy) })
     };
     while gate.waiting() == 0 {
         tokio::task::yield_now().await;
     }
+    waiter
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_a_long_wait_in_time() {
+    let gate = gate(1, 1, Duration::from_secs(1));
+    let held = enter(None, Some(&gate), later()).await.ok().unwrap();
+    let waiter = waiting(&gate).await;
     let refused = enter(None, Some(&gate), later()).await.err().unwrap();
     assert_eq!(refused.busy, Busy::Full);
     let failure = refused.failure("p", Some("main"));
@@ -81,13 +87,7 @@ async fn a_call_waits_no_longer_than_it_has_time() {
 async fn a_client_that_leaves_frees_its_place_in_the_queue() {
     let gate = gate(1, 1, Duration::from_secs(60));
     let held = enter(None, Some(&gate), later()).await.ok().unwrap();
-    let waiter = {
-        let gate = Arc::clone(&gate);
-        tokio::spawn(async move { enter(None, Some(&gate), later()).await.map(drop).map_err(|refused| refused.busy) })
-    };
-    while gate.waiting() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let waiter = waiting(&gate).await;
     waiter.abort();
     assert!(waiter.await.unwrap_err().is_cancelled());
     assert_eq!(gate.waiting(), 0);

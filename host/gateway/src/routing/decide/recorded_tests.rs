@@ -99,16 +99,7 @@ const CLASSES: [(Class, &str); 13] = [
 
 /// What is left to a call, by the columns of the table.
 fn situations() -> [(&'static str, SoFar, Delay); 9] {
-    let all = SoFar {
-        attempts: 1,
-        here: 1,
-        left: Duration::from_secs(30),
-        other_key: true,
-        other_target: true,
-        abler_target: true,
-        budget: true,
-        repeatable: true,
-    };
+    let all = super::tests::ALL;
     let other = SoFar { other_key: false, abler_target: false, ..all };
     let alone = SoFar { other_target: false, ..other };
     let soon = Delay::After(Duration::from_secs(2));
