@@ -30,15 +30,25 @@ pub fn caller(keys: &Keys, clients: Clients, headers: &HeaderMap) -> Result<Opti
         return Ok(None);
     }
     match presented(headers).map(|key| keys.find(key, SystemTime::now())) {
-        Some(Some(Known::Caller(caller))) => Ok(Some(caller.clone())),
-        Some(Some(Known::Expired(name, since))) => Err(expired(name, since)),
-        Some(Some(Known::Disabled(name))) => Err(disabled(name)),
+        Some(Some(known)) => accepted(known).map(|caller| Some(caller.clone())),
         // A key that a client sends out of habit ("dummy-key") is no claim.
         None | Some(None) if !needed => Ok(None),
         None => Err(unauthorized("You did not send a key. Send it as `Authorization: Bearer KEY`.")),
         Some(None) => {
             Err(unauthorized("The key you sent is not known here. Ask the operator of this gateway for one."))
         }
+    }
+}
+
+/// The caller of a key that serves now.
+///
+/// # Errors
+/// 401 for one that has expired, 403 for one that is switched off.
+pub fn accepted(known: Known<'_>) -> Result<&Caller, Failure> {
+    match known {
+        Known::Caller(caller) => Ok(caller),
+        Known::Expired(name, since) => Err(expired(name, since)),
+        Known::Disabled(name) => Err(disabled(name)),
     }
 }
 

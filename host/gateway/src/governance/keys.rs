@@ -33,6 +33,16 @@ struct Key {
     disabled: bool,
 }
 
+impl Key {
+    fn known(&self, now: SystemTime) -> Known<'_> {
+        match self.expires {
+            _ if self.disabled => Known::Disabled(&self.caller.key),
+            Some(expires) if expires <= now => Known::Expired(&self.caller.key, expires),
+            _ => Known::Caller(&self.caller),
+        }
+    }
+}
+
 /// All virtual keys of one configuration.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -74,17 +84,12 @@ impl Keys {
                 found = self.keys.get(*at);
             }
         }
-        let key = found?;
-        Some(match key.expires {
-            _ if key.disabled => Known::Disabled(&key.caller.key),
-            Some(expires) if expires <= now => Known::Expired(&key.caller.key, expires),
-            _ => Known::Caller(&key.caller),
-        })
+        found.map(|key| key.known(now))
     }
 
     /// The caller that a key of this name makes, whether it serves just now or not: for those who ask what would happen.
-    pub fn named(&self, name: &str) -> Option<&Caller> {
-        self.keys.iter().map(|key| &key.caller).find(|caller| *caller.key == *name)
+    pub fn named(&self, name: &str, now: SystemTime) -> Option<(&Caller, Known<'_>)> {
+        self.keys.iter().find(|key| *key.caller.key == *name).map(|key| (&key.caller, key.known(now)))
     }
 }
 

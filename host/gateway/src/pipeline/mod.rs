@@ -19,8 +19,6 @@ mod tries;
 mod upstream;
 mod whole;
 
-pub use models::admit as may_use;
-
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
@@ -46,6 +44,7 @@ use self::whole::Judged;
 use crate::app::{Core, Gateway};
 use crate::config::{ProviderLimits, Streams, Timeouts};
 use crate::exchange::{Inbound, Operation, Reply, ReplyBody};
+use crate::governance::caller::Caller;
 use crate::hooks::delta::Deltas;
 use crate::hooks::request::Decision;
 use crate::hooks::view::CallState;
@@ -189,36 +188,58 @@ async fn deliver(gateway: &Rc<Gateway>, mut call: Call, served: Served) -> Resul
     }
 }
 
-/// Whether the call may be served at all: required policy is live, the caller may use the model, streams can be guarded.
+/// What decides whether a call may be served at all, whoever asks: a client, or an operator who wants to know.
+pub struct Admission<'a> {
+    pub caller: Option<&'a Caller>,
+    pub prefix: Option<&'static str>,
+    pub model: Option<&'a str>,
+    pub fallbacks: &'a [String],
+    pub streamed: bool,
+}
+
 fn admit(call: &mut Call) -> Result<(), Failure> {
-    required(&call.chain)?;
-    if let Some(caller) = &call.settle.record.caller {
-        let asked = call.peek.model.as_ref().map(|model| &*model.name);
-        models::admit(call.settle.core(), caller, call.prefix, asked)?;
-        for fallback in &call.peek.fallbacks {
-            models::admit(call.settle.core(), caller, None, Some(fallback))?;
+    let asked = Admission {
+        caller: call.settle.record.caller.as_ref(),
+        prefix: call.prefix,
+        model: call.peek.model.as_ref().map(|model| &*model.name),
+        fallbacks: &call.peek.fallbacks,
+        streamed: call.streamed(),
+    };
+    may_be_served(call.settle.core(), &call.chain, &asked)?;
+    // Last: what is refused for another reason takes nothing of the caller's limits.
+    let counted = call.settle.record.operation == Operation::CountTokens.as_str();
+    let (body, dialect) = (call.body.clone(), call.dialect);
+    call.settle.take(|| if counted { 0 } else { Needs::of(dialect, &body).tokens })
+}
+
+/// Whether required policy is live, the caller may use all that the call names, and streams can be guarded.
+///
+/// # Errors
+/// What the client is told.
+pub fn may_be_served(core: &Core, chain: &Chain, asked: &Admission<'_>) -> Result<(), Failure> {
+    required(chain)?;
+    if let Some(caller) = asked.caller {
+        models::admit(core, caller, asked.prefix, asked.model)?;
+        for fallback in asked.fallbacks {
+            models::admit(core, caller, None, Some(fallback))?;
         }
     }
-    if call.streamed()
-        && let StreamPlan::Refuse(at) = call.chain.stream_plan()
-        && let Some(entry) = call.chain.entries.get(at)
+    if asked.streamed
+        && let StreamPlan::Refuse(at) = chain.stream_plan()
+        && let Some(entry) = chain.entries.get(at)
     {
         let message = format!("The policy `{}` does not allow streams: call again without `stream`.", entry.name);
         let failure = Failure::new(Blame::Plugin, 400, "invalid_request_error", "stream_refused", message);
         return Err(failure.with_param("stream").with_detail(format!("streams: refuse in {}.yaml", entry.name)));
     }
-    // Last: what is refused for another reason takes nothing of the caller's limits.
-    let counted = call.settle.record.operation == Operation::CountTokens.as_str();
-    let body = call.body.clone();
-    let dialect = call.dialect;
-    call.settle.take(|| if counted { 0 } else { Needs::of(dialect, &body).tokens })
+    Ok(())
 }
 
 /// Refuses calls while a required policy is not loaded.
 ///
 /// # Errors
 /// `policy_missing`, a 503.
-pub fn required(chain: &Chain) -> Result<(), Failure> {
+fn required(chain: &Chain) -> Result<(), Failure> {
     if chain.missing.is_empty() {
         return Ok(());
     }

@@ -142,14 +142,12 @@ impl Tries {
         let record = &mut call.settle.record;
         record.route.clone_from(&plan.route);
         record.skipped.extend(plan.skipped.iter().cloned());
-        let keeps =
-            |candidate: &Candidate| core.providers.get(candidate.provider).is_some_and(Provider::keeps_sessions);
-        let session = (plan.affinity || plan.candidates.iter().any(keeps)).then(|| {
+        let session = plan.session(core, || {
             let user = call.settle.record.caller.as_ref().and_then(|caller| caller.user.as_deref());
             affinity::session(&call.headers, call.dialect, &bytes(call), user)
         });
-        call.settle.record.session = session.flatten().is_some();
-        Ok(Tries { session: session.flatten(), ..Tries::from(plan) })
+        call.settle.record.session = session.is_some();
+        Ok(Tries { session, ..Tries::from(plan) })
     }
 
     async fn ask_plugins(&mut self, core: &Core, call: &mut Call) -> Result<(), Failure> {

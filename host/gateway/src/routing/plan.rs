@@ -64,6 +64,13 @@ impl Plan {
         Plan::of(vec![Candidate { provider: at, model: None, weight: 1.0, tier: 0, live }])
     }
 
+    /// The call's session, where a target or a key is kept for it; found out by `find` only then.
+    pub fn session(&self, core: &Core, find: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        let keeps =
+            |candidate: &Candidate| core.providers.get(candidate.provider).is_some_and(Provider::keeps_sessions);
+        if self.affinity || self.candidates.iter().any(keeps) { find() } else { None }
+    }
+
     /// What no route says otherwise.
     fn of(candidates: Vec<Candidate>) -> Plan {
         Plan {

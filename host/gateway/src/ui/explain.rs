@@ -19,10 +19,11 @@ use sluice_sandbox::Hook;
 use crate::app::Core;
 use crate::config::Clients;
 use crate::exchange::Operation;
+use crate::governance::access;
 use crate::governance::caller::Caller;
 use crate::observe::failures;
-use crate::pipeline;
-use crate::plugins::chain::{Chain, StreamPlan};
+use crate::pipeline::{self, Admission};
+use crate::plugins::chain::Chain;
 use crate::plugins::select::CallFacts;
 use crate::providers::table;
 use crate::routing::capability::Needs;
@@ -148,18 +149,13 @@ fn read(core: &Core, question: Question) -> Result<(Asked, Option<Failure>), Fai
         };
         headers.append(name, value);
     }
-    let fallbacks = question
-        .body
-        .as_ref()
-        .and_then(|body| body.get("fallbacks")?.as_array())
-        .map_or_else(Vec::new, |all| all.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect());
     let body = Bytes::from(question.body.unwrap_or_else(|| json!({})).to_string());
     let peek = dialect.api().peek(&body, &Said::default())?;
     let (caller, refusal) = called(core, question.key.as_deref())?;
     let asked = Asked {
         caller,
         model: question.model.or_else(|| peek.model.as_ref().map(|model| model.name.clone())),
-        fallbacks,
+        fallbacks: peek.fallbacks,
         prefix,
         operation,
         dialect,
@@ -172,33 +168,22 @@ fn read(core: &Core, question: Question) -> Result<(Asked, Option<Failure>), Fai
 
 /// The caller that a key of this name makes, and why it would be refused.
 fn called(core: &Core, name: Option<&str>) -> Result<(Option<Caller>, Option<Failure>), Failure> {
-    let unauthorized =
-        |status, code, message| Some(Failure::new(Blame::Client, status, "authentication_error", code, message));
     let Some(name) = name else {
         let needed = core.config.server.clients == Clients::Keys;
         let refusal = if needed {
-            unauthorized(401, "invalid_api_key", "Calls need a key here; name one.".to_owned())
+            let message = "Calls need a key here; name one.";
+            Some(Failure::new(Blame::Client, 401, "authentication_error", "invalid_api_key", message))
         } else {
             None
         };
         return Ok((None, refusal));
     };
-    let caller = core.keys.named(name).ok_or_else(|| {
+    let (caller, known) = core.keys.named(name, SystemTime::now()).ok_or_else(|| {
         let shown: String = name.chars().take(200).collect();
         let message = format!("There is no key of the name `{shown}`; `sluice status --json` lists them.");
         Failure::new(Blame::Client, 404, "invalid_request_error", "key_not_found", message)
     })?;
-    let now = SystemTime::now();
-    let refusal = match core.config.keys.iter().find(|key| key.name == name) {
-        Some(key) if key.disabled => {
-            unauthorized(403, "api_key_disabled", format!("The key `{name}` is switched off."))
-        }
-        Some(key) if key.expires.is_some_and(|expires| expires <= now) => {
-            unauthorized(401, "api_key_expired", format!("The key `{name}` has expired."))
-        }
-        _ => None,
-    };
-    Ok((Some(caller.clone()), refusal))
+    Ok((Some(caller.clone()), access::accepted(known).err()))
 }
 
 /// The plugins that would run.
@@ -219,18 +204,14 @@ fn selected(core: &Core, asked: &Asked) -> std::sync::Arc<Chain> {
 
 /// Whether the call may be made at all, by the gateway's own rules.
 fn admitted(core: &Core, asked: &Asked, chain: &Chain) -> Result<(), Failure> {
-    pipeline::required(chain)?;
-    if let Some(caller) = &asked.caller {
-        pipeline::may_use(core, caller, asked.prefix, asked.model.as_deref())?;
-    }
-    if asked.streamed
-        && let StreamPlan::Refuse(at) = chain.stream_plan()
-        && let Some(entry) = chain.entries.get(at)
-    {
-        let message = format!("The policy `{}` does not allow streams.", entry.name);
-        return Err(Failure::new(Blame::Plugin, 400, "invalid_request_error", "stream_refused", message));
-    }
-    Ok(())
+    let asked = Admission {
+        caller: asked.caller.as_ref(),
+        prefix: asked.prefix,
+        model: asked.model.as_deref(),
+        fallbacks: &asked.fallbacks,
+        streamed: asked.streamed,
+    };
+    pipeline::may_be_served(core, chain, &asked)
 }
 
 /// Why no target of the plan can be called now. An ejected one is called all the same where there is nothing else.
@@ -261,8 +242,7 @@ fn plugins(chain: &Chain) -> Vec<Value> {
 /// The plan, and how everything in it stands.
 fn chosen(core: &Core, asked: &Asked, plan: &Plan, now: Instant) -> Value {
     let user = asked.caller.as_ref().and_then(|caller| caller.user.as_deref());
-    let session = affinity::session(&asked.headers, asked.dialect, &asked.body, user);
-    let keeps = |candidate: &Candidate| core.providers.get(candidate.provider).is_some_and(|it| it.keeps_sessions());
+    let session = plan.session(core, || affinity::session(&asked.headers, asked.dialect, &asked.body, user));
     let targets: Vec<Value> = plan.candidates.iter().map(|candidate| target(core, asked, candidate, now)).collect();
     let mut providers: Vec<usize> = plan.candidates.iter().map(|candidate| candidate.provider).collect();
     providers.sort_unstable();
@@ -279,7 +259,7 @@ fn chosen(core: &Core, asked: &Asked, plan: &Plan, now: Instant) -> Value {
         "route": plan.route.as_deref(),
         "rule": plan.rule,
         "balance": plan.balance.as_str(),
-        "session": session.is_some() && (plan.affinity || plan.candidates.iter().any(keeps)),
+        "session": session.is_some(),
         "targets": targets,
         "skipped": plan.skipped.iter().map(|one| json!({ "target": &*one.target, "reason": one.reason })).collect::<Vec<_>>(),
         "providers": keys,

@@ -77,8 +77,8 @@ fn the_caller_carries_the_particulars_of_key_and_team() {
         caller.scopes.iter().map(|scope| (scope.models.len(), scope.routes.len())).collect();
     assert_eq!(lists, [(1, 0), (0, 1)]);
     assert!(caller.limits.is_none());
-    assert_eq!(keys.named("a"), Some(caller));
-    assert_eq!(keys.named("sk-a"), None);
+    assert_eq!(keys.named("a", NOW).map(|(caller, _)| caller), Some(caller));
+    assert_eq!(keys.named("sk-a", NOW), None);
 }
 
 #[test]
