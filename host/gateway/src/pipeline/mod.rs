@@ -21,6 +21,7 @@ mod whole;
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -97,7 +98,7 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
         Err(failure) => return reply::refuse(settle, &failure),
     };
     call.keep(&gateway.finisher);
-    let started = unless_cut(&gateway, start(core, &mut call)).await;
+    let started = unless_cut(&gateway, pin!(start(core, &mut call))).await;
     let mut tries = match started.unwrap_or_else(|| Err(stopped(&mut call))) {
         Ok(Start::Targets(tries)) => tries,
         Ok(Start::Served(served)) => {
@@ -107,7 +108,7 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
         Err(failure) => return reply::refuse(call.settle, &failure),
     };
     loop {
-        let served = unless_cut(&gateway, steps(&gateway, core, &mut call, &mut tries)).await;
+        let served = unless_cut(&gateway, pin!(steps(&gateway, core, &mut call, &mut tries))).await;
         let served = match served.unwrap_or_else(|| Err(stopped(&mut call))) {
             Ok(served) => served,
             Err(failure) => return reply::refuse(call.settle, &failure),
@@ -125,8 +126,8 @@ pub async fn run(gateway: Rc<Gateway>, core: Arc<Core>, inbound: Inbound) -> Rep
     }
 }
 
-/// The step's result; `None` where the gateway stops before.
-async fn unless_cut<T>(gateway: &Gateway, step: impl Future<Output = T>) -> Option<T> {
+/// The step's result; `None` where the gateway stops before. The step stays where it is: it is kilobytes large, and moving it costs.
+async fn unless_cut<T>(gateway: &Gateway, step: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     tokio::select! {
         biased;
         done = step => Some(done),

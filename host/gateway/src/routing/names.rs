@@ -28,8 +28,8 @@ const DROP_IN: &[&str] = &["openai", "azure", "anthropic", "gemini", "vertex"];
 /// Who stands in where a prefix's own provider is not configured: the same models, elsewhere.
 const KIN: &[(&str, &str)] = &[("openai", "azure"), ("azure", "openai"), ("gemini", "vertex"), ("vertex", "gemini")];
 
-/// The one provider and model that a name stands for; a route's name stands for none. `prefix` is the provider named by the path: there every name passes as it is, unless it says another provider. On `/v1` a name must
-/// resolve.
+/// The one provider and model that a name stands for; a route's name stands for none. `prefix` is the provider named by the path: there every
+/// name passes as it is, unless it says another provider. On `/v1` a name must resolve.
 pub fn resolve(core: &Core, prefix: Option<&str>, model: Option<&str>) -> Result<Route, Failure> {
     if core.config.demo {
         return Ok(Route::Echo);
